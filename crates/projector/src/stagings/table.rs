@@ -1,0 +1,222 @@
+//! How rows of `stagings` are stored and found: SQL, and nothing else.
+
+use chrono::{DateTime, Utc};
+use dm_domain::ids::StagingName;
+use dm_eventstore::Position;
+use sqlx::{PgConnection, PgPool};
+
+use crate::stagings::hints::Hints;
+use crate::stagings::{Entry, Filter, Gone, LIMIT_MAX, Row, Stagings};
+use crate::step::{Rows, Table, Versioned};
+use crate::{Poison, Projection, ProjectionError};
+
+/// A row as stored, and how far the read model was when it was read.
+pub(super) struct Found {
+    pub(super) position: Position,
+    row: Option<String>,
+    cleaned_up_at: Option<DateTime<Utc>>,
+}
+
+impl Found {
+    /// What the row says; no row at all is a name that was never used.
+    pub(super) fn entry(&self, name: &StagingName) -> Result<Result<Row, Gone>, ProjectionError> {
+        let Some(row) = &self.row else { return Ok(Err(Gone { cleaned_up_at: self.cleaned_up_at })) };
+        serde_json::from_str(row).map(Ok).map_err(|source| ProjectionError::Damaged {
+            projection: Stagings::NAME,
+            key: name.to_string(),
+            source,
+        })
+    }
+}
+
+/// The version of a row that holds now.
+pub(super) async fn newest(pool: &PgPool, name: &StagingName) -> Result<Found, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"SELECT c.position, s.row::text AS row, s.cleaned_up_at AS "cleaned_up_at?"
+           FROM projections p JOIN checkpoints c USING (projection, generation)
+           LEFT JOIN stagings s ON s.generation = p.generation AND s.key = $1 AND s.valid_to IS NULL
+           WHERE p.projection = 'stagings'"#,
+        name.as_str()
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map_or(Found { position: Position::default(), row: None, cleaned_up_at: None }, |found| Found {
+        position: Position(found.position),
+        row: found.row,
+        cleaned_up_at: found.cleaned_up_at,
+    }))
+}
+
+/// The version of a row that held at a position.
+pub(super) async fn newest_at(pool: &PgPool, name: &StagingName, at: Position) -> Result<Found, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"SELECT c.position, s.row::text AS row, s.cleaned_up_at AS "cleaned_up_at?"
+           FROM projections p JOIN checkpoints c USING (projection, generation)
+           LEFT JOIN LATERAL (
+               SELECT row, cleaned_up_at FROM stagings
+               WHERE generation = p.generation AND key = $1 AND position <= $2 ORDER BY position DESC LIMIT 1
+           ) s ON true
+           WHERE p.projection = 'stagings'"#,
+        name.as_str(),
+        at.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map_or(Found { position: Position::default(), row: None, cleaned_up_at: None }, |found| Found {
+        position: Position(found.position),
+        row: found.row,
+        cleaned_up_at: found.cleaned_up_at,
+    }))
+}
+
+/// One page by name.
+pub(super) async fn page(pool: &PgPool, filter: &Filter) -> Result<(Vec<Row>, Position), ProjectionError> {
+    let found = sqlx::query!(
+        r#"SELECT c.position, s.key AS "key?", s.row::text AS row
+           FROM projections p JOIN checkpoints c USING (projection, generation)
+           LEFT JOIN LATERAL (
+               SELECT key, row FROM stagings
+               WHERE generation = p.generation AND valid_to IS NULL AND status IS NOT NULL
+                   AND key > $1 AND status = ANY($2) AND ($3::text IS NULL OR key ILIKE $3 OR tag ILIKE $3)
+               ORDER BY key LIMIT $4
+           ) s ON true
+           WHERE p.projection = 'stagings' ORDER BY s.key"#,
+        filter.after.as_ref().map_or("", StagingName::as_str),
+        &filter.wanted(),
+        filter.pattern(),
+        i64::from(filter.limit.clamp(1, LIMIT_MAX))
+    )
+    .fetch_all(pool)
+    .await?;
+    let position = found.first().map_or(Position::default(), |first| Position(first.position));
+    let stored = found.into_iter().filter_map(|found| found.key.zip(found.row));
+    Ok((stored.filter_map(|(key, row)| readable(&key, &row)).collect(), position))
+}
+
+/// A row, unless it is damaged: then only that is said, so that one bad row does not take all others with it.
+pub(super) fn readable(key: &str, row: &str) -> Option<Row> {
+    serde_json::from_str(row)
+        .inspect_err(|error| tracing::error!(staging.name = key, "a row of stagings is damaged and left out: {error}"))
+        .ok()
+}
+
+impl Table for Stagings {
+    async fn load(pool: &PgPool, generation: i32, keys: &[String]) -> Result<Rows<Entry>, sqlx::Error> {
+        let found = sqlx::query!(
+            r#"SELECT key, row::text AS row, cleaned_up_at FROM stagings
+               WHERE generation = $1 AND key = ANY($2) AND valid_to IS NULL"#,
+            generation,
+            keys
+        )
+        .fetch_all(pool)
+        .await?;
+        let entries = found.into_iter().map(|found| {
+            let entry = match found.row {
+                None => Ok(Entry::Gone(Gone { cleaned_up_at: found.cleaned_up_at })),
+                Some(row) => serde_json::from_str(&row)
+                    .map(Entry::Staging)
+                    .map_err(|error| Poison(format!("the row before it is damaged: {error}"))),
+            };
+            (found.key, entry)
+        });
+        Ok(entries.collect())
+    }
+
+    async fn store(
+        connection: &mut PgConnection,
+        generation: i32,
+        versions: Vec<Versioned<Entry>>,
+    ) -> Result<(), sqlx::Error> {
+        let columns = Columns::of(versions)?;
+        sqlx::query!(
+            r#"UPDATE stagings s SET valid_to = n.position
+               FROM (SELECT key, min(position) AS position FROM unnest($2::text[], $3::bigint[]) AS n (key, position)
+                     GROUP BY key) n
+               WHERE s.generation = $1 AND s.key = n.key AND s.valid_to IS NULL"#,
+            generation,
+            &columns.keys,
+            &columns.positions
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            r#"INSERT INTO stagings (generation, key, position, valid_to, row, cleaned_up_at, status, tag, work, due, checked,
+                   deadline, owner)
+               SELECT $1, key, position, lead(position) OVER (PARTITION BY key ORDER BY position), row::json,
+                   cleaned_up_at, status, tag, work, due, checked, deadline, owner
+               FROM unnest($2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+                   $8::text[], $9::timestamptz[], $10::boolean[], $11::timestamptz[], $12::uuid[])
+                   AS n (key, position, row, cleaned_up_at, status, tag, work, due, checked, deadline, owner)"#,
+            generation,
+            &columns.keys,
+            &columns.positions,
+            &columns.rows as _,
+            &columns.cleaned_up as _,
+            &columns.statuses as _,
+            &columns.tags as _,
+            &columns.work as _,
+            &columns.due as _,
+            &columns.checked,
+            &columns.deadlines as _,
+            &columns.owners as _
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    async fn sweep(pool: &PgPool, limit: i64) -> Result<u64, sqlx::Error> {
+        let swept = sqlx::query!(
+            r#"DELETE FROM stagings WHERE (generation, key, position) IN (
+                   SELECT generation, key, position FROM stagings
+                   WHERE generation < (SELECT min(generation) FROM checkpoints WHERE projection = 'stagings') LIMIT $1)"#,
+            limit
+        )
+        .execute(pool)
+        .await?;
+        Ok(swept.rows_affected())
+    }
+}
+
+/// Versions, column by column.
+#[derive(Default)]
+struct Columns {
+    keys: Vec<String>,
+    positions: Vec<i64>,
+    rows: Vec<Option<String>>,
+    cleaned_up: Vec<Option<DateTime<Utc>>>,
+    statuses: Vec<Option<String>>,
+    tags: Vec<Option<String>>,
+    work: Vec<Option<&'static str>>,
+    due: Vec<Option<DateTime<Utc>>>,
+    checked: Vec<bool>,
+    deadlines: Vec<Option<DateTime<Utc>>>,
+    owners: Vec<Option<sqlx::types::Uuid>>,
+}
+
+impl Columns {
+    fn of(versions: Vec<Versioned<Entry>>) -> Result<Self, sqlx::Error> {
+        let mut columns = Self::default();
+        for version in versions {
+            columns.keys.push(version.key);
+            columns.positions.push(version.position.0);
+            let (row, gone) = match version.row {
+                Entry::Staging(row) => (Some(row), Gone::default()),
+                Entry::Gone(gone) => (None, gone),
+            };
+            let json = row.as_ref().map(serde_json::to_string).transpose();
+            columns.rows.push(json.map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
+            columns.cleaned_up.push(gone.cleaned_up_at);
+            columns.statuses.push(row.as_ref().map(|row| row.status().to_string()));
+            columns.tags.push(row.as_ref().map(|row| row.configuration().tag.to_string()));
+            let hints = row.as_deref().map(Hints::of).unwrap_or_default();
+            let (work, due) = hints.due.unzip();
+            columns.work.push(work.map(super::DueWork::as_str));
+            columns.due.push(due);
+            columns.checked.push(hints.checked);
+            columns.deadlines.push(hints.deadline);
+            columns.owners.push(hints.owner.map(|owner| owner.id));
+        }
+        Ok(columns)
+    }
+}
