@@ -1,0 +1,50 @@
+//! The service itself on the wire.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Answer of `GET /version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// The version of `dms`.
+    pub version: String,
+    /// The version of the wire: `v1`.
+    pub api: String,
+}
+
+/// Answer of `GET /whoami`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WhoAmI {
+    /// The name in events: `admin/anna`.
+    pub actor: String,
+    /// `viewer`, `user` or `admin`.
+    pub role: String,
+}
+
+/// Answer of `GET /readyz` on the listener for probes: 200 when ready, else 503.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// Whether requests should be sent here.
+    pub ready: bool,
+    /// Whether `dms` is going down.
+    pub stopping: bool,
+    /// What is wrong with the database; absent when it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// What the read models could not apply; the rest goes on, so this alone makes nothing unready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A staging that a read model has stopped to follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quarantined {
+    /// Which read model.
+    pub projection: String,
+    /// Which staging.
+    pub key: String,
+    /// The event that could not be applied.
+    pub position: i64,
+    /// Why, in words.
+    pub cause: String,
+}
