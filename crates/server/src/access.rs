@@ -1,0 +1,7 @@
+//! Who is there: certificates, identities, and the listeners that ask for them.
+
+pub mod certificates;
+pub mod identity;
+pub mod listener;
+mod patience;
+pub mod tls;

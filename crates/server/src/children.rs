@@ -1,0 +1,47 @@
+//! Which children this process has started itself. As a subreaper it is also given those that others have left: they are
+//! nobody else's to reap, and, once a shim has been killed, to kill.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::prctl;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use crate::processes::{self, Child, Process};
+
+/// One for the process, as its children are.
+static STARTED: Mutex<BTreeSet<Process>> = Mutex::new(BTreeSet::new());
+
+/// From now on what lost its parents below this process comes to it. Whatever child is there already counts as started.
+pub(crate) fn adopt() -> io::Result<()> {
+    lock().extend(processes::children(Pid::this()).iter().map(|child| child.process));
+    Ok(prctl::set_child_subreaper(true)?)
+}
+
+/// Starts a child. Nobody sees it before it is known whose it is.
+pub(crate) fn start<C>(spawn: impl FnOnce() -> io::Result<C>, id: impl FnOnce(&C) -> Option<u32>) -> io::Result<C> {
+    let mut started = lock();
+    let child = spawn()?;
+    started.retain(|process| process.is_there());
+    let pid = id(&child).and_then(|id| i32::try_from(id).ok());
+    started.extend(pid.and_then(|pid| Process::find(Pid::from_raw(pid))));
+    Ok(child)
+}
+
+/// Reaps the dead among the children that this process has not started, and gives the living ones.
+pub(crate) fn adopted() -> Vec<Process> {
+    let started = lock();
+    let adopted = processes::children(Pid::this()).into_iter().filter(|child| !started.contains(&child.process));
+    let (dead, living): (Vec<Child>, Vec<Child>) = adopted.partition(|child| child.is_zombie);
+    for child in dead {
+        // It is a zombie and ours, so this neither waits nor fails.
+        let _ = waitpid(child.process.pid(), Some(WaitPidFlag::WNOHANG));
+    }
+    living.into_iter().map(|child| child.process).collect()
+}
+
+fn lock() -> MutexGuard<'static, BTreeSet<Process>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,3 @@
+//! The server's own SQL: leases, output, migrations. No SQL of the server lives elsewhere.
+
+pub mod migrate;

@@ -1,0 +1,149 @@
+//! Brings a database to this build's schema, and tells when it cannot.
+//!
+//! Owns every question about a database as such: its version, its rights, whether it can wake readers.
+
+use std::time::{Duration, Instant};
+
+use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+
+/// The schema of this build.
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// The oldest PostgreSQL that is used, as `server_version_num` has it.
+const OLDEST: i32 = 150_000;
+
+/// How long a connection may take, also one of the pool.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Most connections of the pool.
+const POOL: u32 = 16;
+
+/// How long the database may take to pass a notification on.
+const WAKE: Duration = Duration::from_secs(5);
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It does not answer.
+    #[error("the database does not answer")]
+    Unavailable(#[from] sqlx::Error),
+    /// It says nothing at all.
+    #[error("the database does not answer within {} s", CONNECT.as_secs())]
+    Silent,
+    /// It is too old.
+    #[error("the database is PostgreSQL {0}; 15 or newer is needed")]
+    TooOld(String),
+    /// Notifications do not arrive.
+    #[error(
+        "the database does not pass notifications on (LISTEN and NOTIFY): connect to it directly, or by a pooler in \
+         session mode"
+    )]
+    Deaf,
+    /// The role may not do what is needed.
+    #[error("the database's role may not read and write {0}; docs tell which grants it needs")]
+    Forbidden(String),
+    /// It has migrations that this build does not know.
+    #[error("the database was made by a newer dms (migration {0} is not known to this one); use that one")]
+    Newer(i64),
+    /// It lacks migrations.
+    #[error("the database lacks {0} migrations of this dms; run `dms migrate`, or start with --migrate")]
+    Behind(usize),
+    /// A migration failed or was changed since.
+    #[error("the database cannot be migrated")]
+    Migrate(#[source] MigrateError),
+}
+
+impl From<MigrateError> for DatabaseError {
+    fn from(error: MigrateError) -> Self {
+        if let MigrateError::VersionMissing(version) = error { Self::Newer(version) } else { Self::Migrate(error) }
+    }
+}
+
+/// Connects, once, so that what is wrong is told as the database says it, and makes a pool for the rest.
+pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError> {
+    let options = options.application_name("dms");
+    let connection =
+        timeout(CONNECT, PgConnection::connect_with(&options)).await.map_err(|_| DatabaseError::Silent)??;
+    connection.close().await?;
+    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(CONNECT);
+    // A connection keeps the memory of its longest statement, which is a MiB of output, unless it is told not to.
+    let pool = pool.after_release(|connection, _| {
+        connection.shrink_buffers();
+        Box::pin(async { Ok(true) })
+    });
+    Ok(pool.connect_lazy_with(options))
+}
+
+/// Applies what is missing. Several may do so at once: they wait for each other.
+pub async fn migrate(pool: &PgPool) -> Result<(), DatabaseError> {
+    is_new_enough(pool).await?;
+    Ok(MIGRATIONS.run(pool).await?)
+}
+
+/// Checks that the database can be used by this build as it is, and takes its time.
+pub async fn check(pool: &PgPool) -> Result<Clock, DatabaseError> {
+    is_new_enough(pool).await?;
+    let mut connection = pool.acquire().await?;
+    has_schema(&mut connection).await?;
+    is_permitted(&mut connection).await?;
+    drop(connection);
+    wakes(pool).await?;
+    let asked = Instant::now();
+    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(pool).await?;
+    Ok(Clock::new(asked, now))
+}
+
+async fn is_new_enough(pool: &PgPool) -> Result<(), DatabaseError> {
+    let version = sqlx::query!(
+        r#"SELECT current_setting('server_version_num')::int AS "number!", current_setting('server_version') AS "name!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    if version.number < OLDEST { Err(DatabaseError::TooOld(version.name)) } else { Ok(()) }
+}
+
+async fn has_schema(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    let known = sqlx::query_scalar!(r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "known!""#)
+        .fetch_one(&mut *connection)
+        .await?;
+    let applied = if known { connection.list_applied_migrations("_sqlx_migrations").await? } else { Vec::new() };
+    if let Some(newer) = applied.iter().find(|migration| !MIGRATIONS.version_exists(migration.version)) {
+        return Err(DatabaseError::Newer(newer.version));
+    }
+    match MIGRATIONS.iter().count() - applied.len() {
+        0 => Ok(()),
+        missing => Err(DatabaseError::Behind(missing)),
+    }
+}
+
+async fn is_permitted(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    let closed = sqlx::query_scalar!(
+        r#"SELECT c.relname::text AS "name!" FROM pg_class c
+           WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname <> '_sqlx_migrations'
+             AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT'))
+           ORDER BY c.relname LIMIT 1"#
+    )
+    .fetch_optional(connection)
+    .await?;
+    closed.map_or(Ok(()), |table| Err(DatabaseError::Forbidden(table)))
+}
+
+/// A pooler in transaction mode accepts LISTEN and then never delivers.
+async fn wakes(pool: &PgPool) -> Result<(), DatabaseError> {
+    let channel = format!("dm_check_{}", Uuid::new_v4().simple());
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(&channel).await?;
+    let mut other = pool.acquire().await?;
+    other.ping().await?;
+    sqlx::query!("SELECT pg_notify($1, '')", channel).execute(&mut *other).await?;
+    match timeout(WAKE, listener.recv()).await {
+        Ok(heard) => Ok(heard.map(drop)?),
+        Err(_) => Err(DatabaseError::Deaf),
+    }
+}
