@@ -1,5 +1,6 @@
 //! What `dms` keeps on the machine it runs on.
 
+pub mod demo_host;
 pub mod detached;
 pub mod home;
 pub mod postgres;
