@@ -10,5 +10,6 @@ pub mod config;
 pub mod db;
 pub mod local;
 mod processes;
+pub mod runner;
 pub mod telemetry;
 

@@ -1,0 +1,316 @@
+//! One call of a wrapper: its arguments, its environment, and the files it is handed.
+//!
+//! Secrets never stand in arguments or environment, and sealed ones never leave the process.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dm_domain::ids::{Attempt, Key, RunId, StagingName, Tag};
+use dm_domain::overrides::{Level, Value, Values};
+use dm_domain::staging::Configuration;
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::boottime::Moment;
+use super::shim::protocol::Spec;
+
+/// The variable that marks every process of a call; its value is the path of the report, which no other call has.
+pub(crate) const MARK: &str = "DM_REPORT";
+/// Variables of `dms` that wrappers get as they are.
+const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "KUBECONFIG"];
+
+/// What every call is told beside its subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// `--project-name`.
+    pub(crate) project_name: String,
+    /// `--base-domain`.
+    pub(crate) base_domain: String,
+    /// `--namespace`.
+    pub(crate) namespace: String,
+    /// `DM_HOME`.
+    pub(crate) home: PathBuf,
+    /// The folder of wrappers; also their working directory.
+    pub(crate) wrappers: PathBuf,
+    /// Between SIGTERM and SIGKILL.
+    pub(crate) grace: Duration,
+}
+
+/// What a call is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) staging: StagingName,
+    pub(crate) tag: Tag,
+    /// The overrides that may be shown; they go into the arguments.
+    pub(crate) overrides: Arc<Values>,
+    /// Defaults with overrides applied; goes into files.
+    pub(crate) effective: Arc<Values>,
+    /// The run and attempt whose call it is, or whose result it looks at.
+    pub(crate) run: Option<(RunId, Attempt)>,
+}
+
+impl Subject {
+    /// A call that belongs to no run.
+    pub(crate) fn new(staging: &StagingName, configuration: &Configuration) -> Self {
+        Self {
+            staging: staging.clone(),
+            tag: configuration.tag.clone(),
+            overrides: Arc::new(configuration.public_overrides()),
+            effective: Arc::new(configuration.effective.clone()),
+            run: None,
+        }
+    }
+}
+
+/// The files of a call; removed when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// The file that the shim keeps locked.
+    pub(crate) fn lock(&self) -> PathBuf {
+        lock_of(&self.0)
+    }
+
+    /// The file to which the wrapper may report.
+    pub(crate) fn report(&self) -> PathBuf {
+        report_of(&self.0)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is removed at the next start.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The lock file of a call's folder.
+pub(crate) fn lock_of(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
+/// The report of a call's folder.
+pub(crate) fn report_of(folder: &Path) -> PathBuf {
+    folder.join("report")
+}
+
+/// Where calls have their folders.
+pub(crate) fn folders(home: &Path) -> PathBuf {
+    home.join("calls")
+}
+
+/// The name of the folder of a run's attempt.
+pub(crate) fn run_folder(run: RunId, attempt: Attempt) -> String {
+    format!("run-{run}-{attempt}")
+}
+
+impl Surroundings {
+    /// Writes the files of a call, in a folder of this name that only this user can enter, and makes its spec.
+    pub(crate) fn prepare(
+        &self,
+        executable: &Path,
+        limit: Duration,
+        name: &str,
+        subject: &Subject,
+    ) -> io::Result<(Spec, Folder)> {
+        let parent = folders(&self.home);
+        DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
+        let path = parent.join(name);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let folder = Folder(path.clone());
+        let app_values = path.join("app-values.json");
+        let staging_values = path.join("staging-values.json");
+        let secrets = path.join("secrets.json");
+        write(&app_values, &Tree::of(&subject.effective.app))?;
+        write(&staging_values, &Tree::of(&subject.effective.staging))?;
+        write(&secrets, &serde_json::json!({"app": {}, "staging": {}}))?;
+
+        let mut env = passed_on(std::env::vars());
+        for (variable, file) in [
+            ("DM_HOME", &self.home),
+            ("DM_APP_VALUES", &app_values),
+            ("DM_STAGING_VALUES", &staging_values),
+            ("DM_SECRETS", &secrets),
+            (MARK, &folder.report()),
+            // Goes on to be this very program when its file is replaced while it runs.
+            ("DM_DMS", &PathBuf::from(format!("/proc/{}/exe", std::process::id()))),
+        ] {
+            env.insert(variable.to_owned(), text(file)?);
+        }
+        if let Some((run, attempt)) = subject.run {
+            env.insert("DM_RUN_ID".to_owned(), run.to_string());
+            env.insert("DM_ATTEMPT".to_owned(), attempt.to_string());
+        }
+        let mut argv = vec![text(executable)?];
+        argv.extend(self.arguments(subject));
+        let spec = Spec {
+            argv,
+            env,
+            cwd: self.wrappers.clone(),
+            lock: folder.lock(),
+            deadline: Moment::NEVER,
+            limit_ms: milliseconds(limit),
+            grace_ms: milliseconds(self.grace),
+        };
+        Ok((spec, folder))
+    }
+
+    fn arguments(&self, subject: &Subject) -> Vec<String> {
+        let mut arguments = Vec::new();
+        for (flag, value) in [
+            ("--project-name", self.project_name.as_str()),
+            ("--base-domain", &self.base_domain),
+            ("--namespace", &self.namespace),
+            ("--name", subject.staging.as_str()),
+            ("--tag", subject.tag.as_str()),
+        ] {
+            arguments.extend([flag.to_owned(), value.to_owned()]);
+        }
+        for level in Level::ALL {
+            for (key, value) in subject.overrides.at(level) {
+                if let Some(value) = public(value) {
+                    arguments.extend([format!("--{level}-override"), format!("{key}={value}")]);
+                }
+            }
+        }
+        arguments
+    }
+}
+
+fn public(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) | Value::Json(text) => Some(text),
+        Value::Secret(_) => None,
+    }
+}
+
+fn passed_on(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    variables.filter(|(name, _)| PASSED_ON.contains(&name.as_str()) || name.starts_with("XDG_")).collect()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let message = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not UTF-8", path.display()));
+    path.to_str().map(str::to_owned).ok_or_else(message)
+}
+
+fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&serde_json::to_vec(content)?)
+}
+
+/// Public keys of one level, nested at their dots: `a.b` is the `b` of an object `a`, as `helm --values` wants it.
+#[derive(Debug, Default)]
+struct Tree<'a> {
+    leaf: Option<&'a Value>,
+    branches: BTreeMap<&'a str, Tree<'a>>,
+}
+
+impl<'a> Tree<'a> {
+    fn of(values: &'a BTreeMap<Key, Value>) -> Self {
+        let mut root = Self::default();
+        for (key, value) in values.iter().filter(|(_, value)| public(value).is_some()) {
+            let mut node = &mut root;
+            for segment in key.as_str().split('.') {
+                node = node.branches.entry(segment).or_default();
+            }
+            node.leaf = Some(value);
+        }
+        root
+    }
+}
+
+impl Serialize for Tree<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.leaf {
+            Some(Value::Text(text)) => serializer.serialize_str(text),
+            // Raw, so that no number changes its digits.
+            Some(Value::Json(json)) => {
+                RawValue::from_string(json.clone()).map_err(S::Error::custom)?.serialize(serializer)
+            }
+            Some(Value::Secret(_)) | None => {
+                let mut map = serializer.serialize_map(Some(self.branches.len()))?;
+                for (segment, node) in &self.branches {
+                    map.serialize_entry(segment, node)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_domain::overrides::Sealed;
+
+    use super::*;
+
+    fn sealed() -> Value {
+        Value::Secret(Sealed {
+            key_id: "k".to_owned(),
+            nonce: "n".to_owned(),
+            ciphertext: "hidden".to_owned(),
+            tag: "t".to_owned(),
+        })
+    }
+
+    fn keys(entries: &[(&str, Value)]) -> BTreeMap<Key, Value> {
+        entries.iter().map(|(key, value)| (Key::parse(key).expect("a key"), value.clone())).collect()
+    }
+
+    #[test]
+    fn dotted_keys_are_nested_and_values_are_exact() {
+        let values = keys(&[
+            ("a.b.c", Value::Text("1\n$x \u{1f600} ".to_owned())),
+            ("a.d", Value::Json("1e400".to_owned())),
+            ("e", Value::Json("{\"f\":[null]}".to_owned())),
+            ("g", sealed()),
+        ]);
+        let json = serde_json::to_string(&Tree::of(&values)).expect("it can be written");
+        assert_eq!(json, "{\"a\":{\"b\":{\"c\":\"1\\n$x \u{1f600} \"},\"d\":1e400},\"e\":{\"f\":[null]}}");
+        assert_eq!(serde_json::to_string(&Tree::of(&BTreeMap::new())).expect("it can be written"), "{}");
+    }
+
+    #[test]
+    fn arguments_hold_public_values_byte_for_byte() {
+        let surroundings = Surroundings {
+            project_name: "p".to_owned(),
+            base_domain: "d".to_owned(),
+            namespace: "n".to_owned(),
+            home: PathBuf::from("/home"),
+            wrappers: PathBuf::from("/wrappers"),
+            grace: Duration::from_secs(1),
+        };
+        let subject = Subject {
+            staging: StagingName::parse("s").expect("a name"),
+            tag: Tag::parse("1e10").expect("a tag"),
+            effective: Arc::default(),
+            overrides: Arc::new(Values {
+                app: keys(&[("k", Value::Text(" a=b\n".to_owned())), ("secret", sealed())]),
+                staging: keys(&[("j", Value::Json("[1]".to_owned()))]),
+            }),
+            run: None,
+        };
+        let arguments = surroundings.arguments(&subject);
+        let expected = "--project-name p --base-domain d --namespace n --name s --tag 1e10 --app-override";
+        assert_eq!(arguments[..11].join(" "), expected);
+        assert_eq!(arguments[11..], ["k= a=b\n", "--staging-override", "j=[1]"]);
+    }
+
+    #[test]
+    fn only_the_named_variables_are_passed_on() {
+        let variables = ["PATH", "HOME", "XDG_CONFIG_HOME", "DM_DATABASE_URL", "SECRET", "LD_PRELOAD", "PATHS"];
+        let passed = passed_on(variables.iter().map(|name| ((*name).to_owned(), String::new())));
+        assert_eq!(passed.keys().collect::<Vec<_>>(), ["HOME", "PATH", "XDG_CONFIG_HOME"]);
+    }
+}
