@@ -1,0 +1,225 @@
+//! From the errors of the parts behind the handlers to refusals.
+
+use dm_domain::staging::Rejection;
+use dm_eventstore::{AppendError, DecodeError, ReadError, TransactError};
+use dm_projector::ProjectionError;
+
+use crate::error::{ApiError, Code, codes};
+
+impl From<&Rejection> for ApiError {
+    fn from(rejection: &Rejection) -> Self {
+        let mut error = Self::new(code_of(rejection), rejection.to_string());
+        error.0.hint = rejection.hint().map(str::to_owned);
+        if let Rejection::Busy { run, .. } = rejection {
+            error.0.run = Some(*run);
+        }
+        if let Rejection::NotFound { cleaned_up_at } = rejection {
+            error.0.cleaned_up_at = *cleaned_up_at;
+        }
+        error
+    }
+}
+
+/// The code of a rejection; its name is the rejection's own.
+fn code_of(rejection: &Rejection) -> Code {
+    match rejection {
+        Rejection::NotFound { .. } => codes::STAGING_NOT_FOUND,
+        Rejection::Exists { .. } => codes::STAGING_EXISTS,
+        Rejection::WrongStatus { .. } => codes::WRONG_STATUS,
+        Rejection::Busy { .. } => codes::BUSY,
+        Rejection::OtherRun { .. } => codes::OTHER_RUN,
+        Rejection::ForcedCleanup => codes::FORCED_CLEANUP,
+        Rejection::TooYoung { .. } => codes::TOO_YOUNG,
+        Rejection::UnknownBase { .. } => codes::UNKNOWN_BASE,
+        Rejection::EditConflict { .. } => codes::EDIT_CONFLICT,
+        Rejection::KeyConflict { .. } => codes::KEY_CONFLICT,
+        Rejection::KeyTwice { .. } => codes::KEY_TWICE,
+        Rejection::TooManyOverrides { .. } => codes::TOO_MANY_OVERRIDES,
+        Rejection::ConfigurationTooLarge { .. } => codes::CONFIGURATION_TOO_LARGE,
+        Rejection::InvalidValue { .. } => codes::INVALID_VALUE,
+        Rejection::Stale { .. } => codes::STALE_RUN,
+    }
+}
+
+impl From<TransactError> for ApiError {
+    fn from(error: TransactError) -> Self {
+        match error {
+            TransactError::Rejected(rejection) => Self::from(rejection.as_ref()),
+            TransactError::KeyReused => key_reused(),
+            TransactError::Contended => {
+                Self::new(codes::CONTENDED, "others were faster, again and again; nothing was changed").retry_after(1)
+            }
+            TransactError::Overloaded => overloaded(),
+            TransactError::Unreadable(source) => Self::from(source),
+            TransactError::Unavailable(source) => unavailable(&source),
+            TransactError::Unknown(source) => outcome_unknown().because(source),
+            error @ TransactError::Lease => Self::internal(error),
+        }
+    }
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::KeyReused => key_reused(),
+            AppendError::Overloaded => overloaded(),
+            AppendError::Unavailable(source) => unavailable(&source),
+            AppendError::Unknown(source) => outcome_unknown().because(source),
+            error @ (AppendError::Conflict { .. } | AppendError::Lease) => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(source) => unavailable(&source),
+            ReadError::Decode(source) => Self::from(source),
+        }
+    }
+}
+
+impl From<DecodeError> for ApiError {
+    fn from(error: DecodeError) -> Self {
+        Self::new(codes::UNREADABLE, format!("{error}, so this `dms` neither shows nor changes what depends on it"))
+            .hint("use a newer dms")
+            .retry_after(60)
+    }
+}
+
+impl From<ProjectionError> for ApiError {
+    fn from(error: ProjectionError) -> Self {
+        match error {
+            ProjectionError::Unavailable(source) => unavailable(&source),
+            error @ (ProjectionError::Behind { .. } | ProjectionError::TimedOut) => {
+                Self::new(codes::BEHIND, error.to_string()).retry_after(1)
+            }
+            ProjectionError::Log(source) => source.into(),
+            ProjectionError::Damaged { source, .. } => Self::internal(source),
+            error @ ProjectionError::Unknown(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        unavailable(&error)
+    }
+}
+
+/// The command may or may not have been carried out.
+pub(crate) fn outcome_unknown() -> ApiError {
+    ApiError::new(codes::OUTCOME_UNKNOWN, "it is not known yet whether the command was carried out")
+        .hint(
+            "send the same request with the same Idempotency-Key: it tells; without one, look at the staging's events",
+        )
+        .retry_after(5)
+}
+
+fn key_reused() -> ApiError {
+    ApiError::new(codes::KEY_REUSED, "the Idempotency-Key was used for another request").hint("take a fresh key")
+}
+
+fn overloaded() -> ApiError {
+    ApiError::new(codes::OVERLOADED, "too many commands are waiting; nothing was changed").retry_after(1)
+}
+
+fn unavailable(source: &sqlx::Error) -> ApiError {
+    ApiError::new(codes::UNAVAILABLE, "the database is not available; nothing was changed")
+        .retry_after(5)
+        .because(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dm_domain::ids::{Actor, Key, Version};
+    use dm_domain::overrides::Level;
+    use dm_domain::staging::{Status, Verb};
+
+    use axum::http::header;
+    use axum::response::IntoResponse;
+    use chrono::{DateTime, Utc};
+    use dm_domain::ids::RunId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn every_rejection() -> Vec<Rejection> {
+        let key = |text| Key::parse(text).expect("it is a key");
+        let (run, now) = (RunId(Uuid::nil()), DateTime::<Utc>::UNIX_EPOCH);
+        let invalid = Key::parse("").expect_err("it is no key");
+        vec![
+            Rejection::NotFound { cleaned_up_at: Some(now) },
+            Rejection::Exists { status: Status::Running },
+            Rejection::WrongStatus { verb: "update", status: Status::Archived, hint: Some("restore it") },
+            Rejection::Busy { run, verb: Verb::Create, by: Actor::system(), since: now },
+            Rejection::OtherRun { named: run, under_way: run },
+            Rejection::ForcedCleanup,
+            Rejection::TooYoung { archived_at: now, wanted: std::time::Duration::ZERO },
+            Rejection::UnknownBase { base: Version(1) },
+            Rejection::EditConflict { what: "tag".to_owned(), theirs: Version(1) },
+            Rejection::KeyConflict { level: Level::App, parent: key("a"), child: key("a.b") },
+            Rejection::KeyTwice { level: Level::App, key: key("a") },
+            Rejection::TooManyOverrides { count: 501, max: 500 },
+            Rejection::ConfigurationTooLarge { size: 2, max: 1 },
+            Rejection::InvalidValue { level: Level::App, key: key("a"), invalid },
+            Rejection::Stale { run },
+        ]
+    }
+
+    #[test]
+    fn a_rejection_keeps_its_code_and_gets_a_status_of_its_kind() {
+        for rejection in every_rejection() {
+            let problem = ApiError::from(&rejection).problem(Uuid::nil());
+            assert_eq!(problem.code, rejection.code());
+            let status = match (&rejection, rejection.is_invalid_input()) {
+                (_, true) => 400,
+                (Rejection::NotFound { .. }, false) => 404,
+                (_, false) => 409,
+            };
+            assert_eq!(problem.status, status, "{}", problem.code);
+            assert_eq!(problem.hint.as_deref(), rejection.hint());
+        }
+    }
+
+    #[test]
+    fn what_can_be_tried_again_says_when() {
+        for code in codes::ALL {
+            assert_eq!(
+                matches!(code.status.as_u16(), 429 | 503),
+                [
+                    codes::OVERLOADED,
+                    codes::UNAVAILABLE,
+                    codes::OUTCOME_UNKNOWN,
+                    codes::CONTENDED,
+                    codes::BEHIND,
+                    codes::UNREADABLE,
+                    codes::TIMED_OUT,
+                    codes::DEFAULTS_UNAVAILABLE,
+                    codes::CONFIG_CHECK_UNAVAILABLE,
+                ]
+                .contains(code),
+                "{}",
+                code.name
+            );
+        }
+        let errors = [
+            ApiError::from(TransactError::Overloaded),
+            ApiError::from(TransactError::Contended),
+            ApiError::from(TransactError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut))),
+            ApiError::from(TransactError::Unknown(Arc::new(sqlx::Error::PoolTimedOut))),
+            ApiError::from(ProjectionError::TimedOut),
+        ];
+        for error in errors {
+            assert!(error.into_response().headers().contains_key(header::RETRY_AFTER));
+        }
+    }
+
+    #[test]
+    fn what_is_internal_stays_inside() {
+        let problem = ApiError::internal("the password is 123").problem(Uuid::nil());
+        assert!(!serde_json::to_string(&problem).expect("it can be written").contains("123"));
+    }
+}

@@ -1,0 +1,249 @@
+//! The way of a command of a person: read, understand, look up, prepare, transact, answer, and one line in the log.
+
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::response::Response;
+use dm_domain::Decider;
+use dm_domain::ids::{RunId, StagingName};
+use dm_domain::overrides::Values;
+use dm_domain::staging::{Change, Command, Configuration, Create, Event, Recorded, Rejection, Staging, State, Wish};
+use dm_eventstore::{Channel, CommandKey, Metadata, Receipt, TransactError, Transaction};
+use uuid::Uuid;
+
+use crate::access::identity::{Identity, Role};
+use crate::app::App;
+use crate::error::{ApiError, Code, codes};
+use crate::http::answer;
+use crate::http::asked::Asked;
+use crate::http::context::RequestId;
+use crate::http::input::{Draft, Places};
+use crate::http::violations::Violations;
+use crate::runner::ConfigCheck;
+
+/// From a request to a draft. An error ends the request at once; violations are gathered with those of the rest of it.
+pub(crate) type Understand = fn(&App, &Asked, &mut Violations) -> Result<Option<Draft>, ApiError>;
+
+/// Carries a command out. It goes on to its end also when its caller hangs up, so that what was accepted is acted on.
+pub(crate) async fn carry_out(
+    app: App,
+    verb: &'static str,
+    request: Request,
+    understand: Understand,
+) -> Result<Response, ApiError> {
+    let task = tokio::spawn(async move {
+        let mut line = Line { verb, started: Instant::now(), ..Line::default() };
+        let result = attempt(&app, &mut line, request, understand).await;
+        line.write(&app, &result);
+        result
+    });
+    match task.await {
+        Ok(result) => result.map(|receipt| answer::accepted(&receipt)),
+        Err(ended) => Err(ApiError::internal(ended)),
+    }
+}
+
+async fn attempt(app: &App, line: &mut Line, request: Request, understand: Understand) -> Result<Receipt, ApiError> {
+    line.request_id = request.extensions().get::<RequestId>().map_or_else(Uuid::now_v7, |id| id.0);
+    line.actor = request.extensions().get::<Identity>().map(|identity| identity.actor().0);
+    let asked = Asked::read(request).await?;
+    line.staging.clone_from(&asked.path_name);
+    may_write(&asked.identity)?;
+
+    let mut violations = Violations::default();
+    let key = asked.command_key(&mut violations);
+    let draft = understand(app, &asked, &mut violations)?;
+    violations.done()?;
+    let (Some(key), Some(draft)) = (key, draft) else {
+        return Err(ApiError::internal("a draft is missing though nothing is wrong with the request"));
+    };
+    line.staging = Some(draft.staging.to_string());
+    line.command_id = Some(key.id.0);
+    decide(app, asked.identity, line.request_id, key, draft).await
+}
+
+/// All verbs of this version need the role `user`; who may only look may ask for nothing.
+fn may_write(identity: &Identity) -> Result<(), ApiError> {
+    match identity.role {
+        Role::User | Role::Admin => Ok(()),
+        Role::Viewer => Err(ApiError::new(codes::NOT_ALLOWED, "the role viewer may not change anything")),
+    }
+}
+
+async fn decide(
+    app: &App,
+    identity: Identity,
+    correlation_id: Uuid,
+    key: CommandKey,
+    draft: Draft,
+) -> Result<Receipt, ApiError> {
+    if let Some(receipt) = app.store.find_command(key).await? {
+        return Ok(receipt);
+    }
+    let Draft { staging, wish, reason, places } = draft;
+    let actor = identity.actor();
+    let mut command = Command { now: app.clock.now(), actor: actor.clone(), run: RunId(Uuid::now_v7()), wish };
+    if defaults_of(&mut command.wish).is_some()
+        && let Some(first) = prepare(app, &staging, &mut command, key, &places).await?
+    {
+        return Ok(first);
+    }
+    let meta = Metadata { actor, channel: Channel::Dmc, reason, command_id: key.id, correlation_id, on_behalf: None };
+    let started = Instant::now();
+    let result =
+        app.store.transact(Transaction { staging: staging.clone(), command, meta, mac: key.mac, lease: None }).await;
+    app.metrics.append(started.elapsed());
+    match result {
+        Ok(receipt) => {
+            app.runner.wake();
+            Ok(receipt)
+        }
+        Err(TransactError::Rejected(rejection)) => Err(refused(&staging, &rejection, &places)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gets the defaults that the wish needs, and the product's word on the configuration that it would make. Gives the
+/// first receipt when the same command was carried out meanwhile.
+///
+/// A wish that is refused whatever the defaults are is refused here, before a wrapper is called: the state was loaded
+/// from the database after the request had come in, so the refusal is as good as one of `transact`.
+async fn prepare(
+    app: &App,
+    staging: &StagingName,
+    command: &mut Command,
+    key: CommandKey,
+    places: &Places,
+) -> Result<Option<Receipt>, ApiError> {
+    let loaded = app.store.load(staging).await?;
+    let preview = match Staging::decide(&loaded.state, command) {
+        Ok(events) => events,
+        Err(rejection) => {
+            let first = app.store.find_command(key).await?;
+            return first.map(Some).ok_or_else(|| refused(staging, &rejection, places));
+        }
+    };
+    let Some(Configuration { tag, .. }) = wanted(&loaded.state, preview, command) else {
+        return Err(ApiError::internal("a command that needs defaults leads to no configuration"));
+    };
+    let wrappers = app.runner.wrappers();
+    let defaults = wrappers.defaults(staging, &tag).await;
+    let defaults = defaults.map_err(|error| wrapper(codes::DEFAULTS_UNAVAILABLE, &error))?;
+    if let Some(place) = defaults_of(&mut command.wish) {
+        *place = defaults;
+    }
+    // The wrapper took its time; what transact decides is judged on the time of now.
+    command.now = app.clock.now();
+    if let Ok(events) = Staging::decide(&loaded.state, command)
+        && !events.is_empty()
+        && let Some(configuration) = wanted(&loaded.state, events, command)
+    {
+        let checked = wrappers.config_check(staging, &configuration).await;
+        match checked.map_err(|error| wrapper(codes::CONFIG_CHECK_UNAVAILABLE, &error))? {
+            ConfigCheck::Fine => {}
+            ConfigCheck::Refused(text) => return Err(ApiError::new(codes::CONFIGURATION_REFUSED, text)),
+        }
+    }
+    Ok(None)
+}
+
+/// Where a wish keeps the defaults that it needs.
+fn defaults_of(wish: &mut Wish) -> Option<&mut Values> {
+    match wish {
+        Wish::Create(Create { defaults, .. })
+        | Wish::Update(Change { defaults, .. })
+        | Wish::Restore(Change { defaults, .. })
+        | Wish::Apply { change: Change { defaults, .. }, .. }
+        | Wish::Retry { defaults, .. } => Some(defaults),
+        Wish::Delete { .. }
+        | Wish::Cleanup { .. }
+        | Wish::Cancel { .. }
+        | Wish::StartRun(_)
+        | Wish::FinishRun { .. }
+        | Wish::InterruptRun { .. }
+        | Wish::ReportCheck(_)
+        | Wish::ReportLinks { .. } => None,
+    }
+}
+
+/// The configuration that the staging would have after these events; of a quiet command, the one that it has.
+fn wanted(state: &State, events: Vec<Event>, command: &Command) -> Option<Configuration> {
+    let after = events.into_iter().fold(state.clone(), |state, event| {
+        let version = state.version().next();
+        Staging::evolve(state, &Recorded { version, at: command.now, actor: command.actor.clone(), event })
+    });
+    after.configuration().cloned()
+}
+
+fn refused(staging: &StagingName, rejection: &Rejection, places: &Places) -> ApiError {
+    if let Rejection::NotFound { cleaned_up_at } = rejection {
+        return ApiError::no_staging(staging, *cleaned_up_at);
+    }
+    ApiError::from(rejection).errors(places.of(rejection))
+}
+
+fn wrapper(code: Code, error: &crate::runner::WrapperError) -> ApiError {
+    ApiError::new(code, error.to_string()).retry_after(10)
+}
+
+/// What the log is told of a command.
+#[derive(Debug)]
+struct Line {
+    verb: &'static str,
+    started: Instant,
+    request_id: Uuid,
+    actor: Option<String>,
+    staging: Option<String>,
+    command_id: Option<Uuid>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            verb: "",
+            started: Instant::now(),
+            request_id: Uuid::nil(),
+            actor: None,
+            staging: None,
+            command_id: None,
+        }
+    }
+}
+
+impl Line {
+    fn write(&self, app: &App, result: &Result<Receipt, ApiError>) {
+        let outcome = match result {
+            Ok(receipt) if receipt.repeated => "repeated",
+            Ok(receipt) if receipt.quiet => "quiet",
+            Ok(_) => "accepted",
+            Err(error) => error.code().name,
+        };
+        app.metrics.command(self.verb, outcome);
+        let receipt = result.as_ref().ok();
+        tracing::info!(
+            verb = self.verb,
+            staging.name = self.staging,
+            command.id = self.command_id.map(tracing::field::display),
+            run.id = receipt.and_then(|receipt| receipt.run).map(tracing::field::display),
+            event.position = receipt.map(|receipt| receipt.position.0),
+            request.id = %self.request_id,
+            actor = self.actor,
+            outcome,
+            duration_ms = self.started.elapsed().as_millis(),
+            "command"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_only_look_changes_nothing() {
+        let may = |role| may_write(&Identity { role, name: "anna".to_owned() }).map_err(|error| error.code());
+        assert_eq!(may(Role::Viewer), Err(codes::NOT_ALLOWED));
+        assert_eq!(may(Role::User), Ok(()));
+        assert_eq!(may(Role::Admin), Ok(()));
+    }
+}

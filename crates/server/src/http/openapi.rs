@@ -1,0 +1,179 @@
+//! The OpenAPI document, generated from handlers, wire types and the table of codes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use axum::Json;
+use dm_api::{BODY_MAX, Problem};
+use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
+
+use crate::error::{Code, PROBLEM_JSON, codes};
+
+/// The document.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "DM", version = "1", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    paths(
+        super::stagings::list,
+        super::stagings::get,
+        super::stagings::configuration,
+        super::stagings::runs,
+        super::stagings::events,
+        super::commands::create,
+        super::commands::update,
+        super::commands::delete,
+        super::commands::restore,
+        super::commands::cleanup,
+        super::runs::get,
+        super::runs::output,
+        super::service::whoami,
+        super::service::version,
+        super::service::openapi,
+    ),
+    components(schemas(Problem)),
+    modifiers(&Frame)
+)]
+pub(crate) struct Document;
+
+/// What no handler says: how to sign in, the table of codes, the limits of every request.
+struct Frame;
+
+impl Modify for Frame {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        document.info.description = Some(description());
+        let components = document.components.get_or_insert_default();
+        let scheme = SecurityScheme::MutualTls {
+            description: Some("A client certificate with the SAN URI spiffe://dm/dmc/ROLE/NAME.".to_owned()),
+            deprecated: None,
+            extensions: None,
+        };
+        components.add_security_scheme("certificate", scheme);
+        document.security = Some(vec![SecurityRequirement::new("certificate", Vec::<String>::new())]);
+    }
+}
+
+fn description() -> String {
+    let mut text = format!(
+        "Creates, updates, archives, restores and cleans up stagings.\n\n\
+         Every answer from the log names the position that it reflects, in the header `DM-Position`; a read may ask for \
+         `at_least=POSITION` and waits for it, at most 5 s. A body has at most {BODY_MAX} bytes, and an effective \
+         configuration at most 524288. Unknown fields and parameters are refused. A refusal is a problem document \
+         (RFC 9457); `code` is stable, and every answer has the header `X-Request-Id`.\n\n\
+         | status | code | meaning |\n|---|---|---|\n"
+    );
+    for code in codes::ALL {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "| {} | `{}` | {} |", code.status.as_u16(), code.name, code.means);
+    }
+    text
+}
+
+/// The header of every write.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only describes the header")]
+pub(crate) struct WriteHeaders {
+    /// Makes it safe to send the request again: the same key and request give the first answer, another request with
+    /// the same key is refused. 1 to 255 visible ASCII characters. Without one, every request stands for itself.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$", required = false)]
+    idempotency_key: Option<String>,
+}
+
+/// The parameter of every read.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only describes the parameter")]
+pub(crate) struct AtLeast {
+    /// Wait, at most 5 s, until the answer reflects the log up to this position.
+    #[param(minimum = 0, required = false)]
+    at_least: Option<i64>,
+}
+
+/// A body that is no JSON.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only describes the body")]
+pub(crate) struct RawBytes(Vec<u8>);
+
+/// Declares which refusals a group of routes can give.
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $group:ident: $($code:ident)*;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) struct $group;
+
+            impl IntoResponses for $group {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    by_status(&[
+                        codes::NOT_SIGNED_IN, codes::BAD_IDENTITY, codes::INTERNAL, codes::TIMED_OUT, $(codes::$code),*
+                    ])
+                }
+            }
+        )*
+    };
+}
+
+refusals! {
+    /// Of routes that read nothing from the database.
+    ServiceRefusals: ;
+    /// Of lists.
+    ListRefusals: INVALID_REQUEST UNAVAILABLE BEHIND;
+    /// Of what belongs to one staging.
+    StagingRefusals: INVALID_REQUEST STAGING_NOT_FOUND UNAVAILABLE BEHIND UNREADABLE;
+    /// Of what belongs to one run.
+    RunRefusals: INVALID_REQUEST RUN_NOT_FOUND UNAVAILABLE BEHIND;
+    /// Of a create.
+    CreateRefusals: INVALID_REQUEST MALFORMED_JSON SECRETS_UNAVAILABLE CONFIGURATION_REFUSED KEY_CONFLICT KEY_TWICE
+        TOO_MANY_OVERRIDES CONFIGURATION_TOO_LARGE INVALID_VALUE NOT_ALLOWED BODY_TIMEOUT STAGING_EXISTS BUSY
+        BODY_TOO_LARGE UNSUPPORTED_MEDIA_TYPE KEY_REUSED OVERLOADED UNAVAILABLE OUTCOME_UNKNOWN CONTENDED UNREADABLE
+        DEFAULTS_UNAVAILABLE CONFIG_CHECK_UNAVAILABLE;
+    /// Of a change of settings.
+    ChangeRefusals: INVALID_REQUEST MALFORMED_JSON SECRETS_UNAVAILABLE CONFIGURATION_REFUSED KEY_CONFLICT KEY_TWICE
+        TOO_MANY_OVERRIDES CONFIGURATION_TOO_LARGE INVALID_VALUE NOT_ALLOWED BODY_TIMEOUT STAGING_NOT_FOUND
+        WRONG_STATUS BUSY UNKNOWN_BASE EDIT_CONFLICT BODY_TOO_LARGE UNSUPPORTED_MEDIA_TYPE KEY_REUSED OVERLOADED
+        UNAVAILABLE OUTCOME_UNKNOWN CONTENDED UNREADABLE DEFAULTS_UNAVAILABLE CONFIG_CHECK_UNAVAILABLE;
+    /// Of a write without settings.
+    PlainRefusals: INVALID_REQUEST MALFORMED_JSON NOT_ALLOWED BODY_TIMEOUT STAGING_NOT_FOUND WRONG_STATUS BUSY
+        BODY_TOO_LARGE UNSUPPORTED_MEDIA_TYPE KEY_REUSED OVERLOADED UNAVAILABLE OUTCOME_UNKNOWN CONTENDED UNREADABLE;
+}
+
+fn by_status(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut grouped = BTreeMap::<u16, Vec<Code>>::new();
+    for code in codes {
+        grouped.entry(code.status.as_u16()).or_default().push(*code);
+    }
+    let response = |(status, codes): (u16, Vec<Code>)| {
+        let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.name, code.means)).collect();
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        let mut response = ResponseBuilder::new().description(lines.join("\n\n")).content(PROBLEM_JSON, content);
+        if status == 429 || status == 503 {
+            let header = HeaderBuilder::new().description(Some("Seconds after which to try again."));
+            response = response.header("Retry-After", header.build());
+        }
+        (status.to_string(), RefOr::T(response.build()))
+    };
+    grouped.into_iter().map(response).collect()
+}
+
+/// The document, as an answer.
+pub(crate) fn answer() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_operation_has_the_name_of_another() {
+        let document = serde_json::to_value(Document::openapi()).expect("it can be written");
+        let operations = document["paths"].as_object().expect("paths").values().filter_map(|path| path.as_object());
+        let names: Vec<_> =
+            operations.flat_map(|methods| methods.values()).map(|of| of["operationId"].to_string()).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
+    }
+}
