@@ -1,0 +1,51 @@
+//! Finds what still runs.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process, as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: Pid,
+    /// Its arguments, separated by blanks.
+    pub command: String,
+}
+
+impl Process {
+    /// Ends it, if it is still there.
+    pub fn kill(&self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// All processes that have to do with a folder: it stands in their arguments or environment, or they work in it. The
+/// test's own process is not among them.
+///
+/// # Panics
+/// Without `/proc`.
+pub fn of(folder: &Path) -> Vec<Process> {
+    let own = std::process::id();
+    let needle = folder.as_os_str().as_bytes();
+    let mentions = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").expect("tests run on Linux").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let works_in = fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+        // A zombie has no arguments; it runs no more.
+        if !arguments.is_empty()
+            && u32::try_from(pid) != Ok(own)
+            && (mentions(&arguments) || mentions(&environment) || works_in)
+        {
+            let command = String::from_utf8_lossy(&arguments).replace('\0', " ").trim_end().to_owned();
+            found.push(Process { pid: Pid::from_raw(pid), command });
+        }
+    }
+    found
+}
