@@ -1,0 +1,229 @@
+//! Commands: one result for each key, the right refusal in each state, and a receipt that leads further.
+
+use std::fs;
+use std::path::Path;
+
+use dm_domain::staging::moment;
+use dm_tests::dms::{Setup, executable_file};
+use dm_tests::eventually::eventually;
+use reqwest::Method;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{Api, RUN, refusal, run_of, text};
+
+const ALL: &str = "/api/v1/stagings";
+const ONE: &str = "/api/v1/stagings/web";
+
+/// A folder of wrappers that succeed at once, but for those given as shell lines.
+fn wrappers(special: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::Builder::new().prefix("dm-wrappers-").tempdir_in("/var/tmp").expect("a folder");
+    let write = |verb: &str, line: &str| {
+        executable_file(&folder.path().join(verb), format!("#!/bin/sh\n{line}\n").as_bytes());
+    };
+    for verb in ["create", "update", "delete", "cleanup", "check", "archive_check"] {
+        write(verb, "exit 0");
+    }
+    for (verb, line) in special {
+        write(verb, line);
+    }
+    fs::write(folder.path().join("wrappers.toml"), "contract = 1\n").expect("the folder is ours");
+    folder
+}
+
+/// A shell line that ends when the file is there.
+fn until(file: &Path) -> String {
+    format!("while [ ! -e '{}' ]; do sleep 0.05; done", file.display())
+}
+
+#[tokio::test]
+async fn the_same_key_twice_is_one_command() {
+    let api = Api::start().await;
+    let body = json!({"name": "web", "tag": "v1"}).to_string();
+    let first = api.send(Method::POST, ALL, Some("key-of-sixteen-chars"), &body).await;
+    let again = api.send(Method::POST, ALL, Some("key-of-sixteen-chars"), &body).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    assert_eq!((again.status, again.json()), (first.status, first.json()));
+    assert_eq!(api.asked("web").await, ["CreateRequested"]);
+
+    let other = json!({"name": "web", "tag": "v2"}).to_string();
+    for (method, path, body) in [(Method::POST, ALL, other.as_str()), (Method::POST, "/api/v1/stagings/web/delete", "")]
+    {
+        let answer = api.send(method, path, Some("key-of-sixteen-chars"), body).await;
+        assert_eq!(answer.refusal(), refusal(422, "key_reused"));
+    }
+    assert_eq!(api.asked("web").await, ["CreateRequested"]);
+
+    for key in ["", "a b", "schlüssel", &"k".repeat(256)] {
+        let answer = api.send(Method::POST, ALL, Some(key), &body).await;
+        assert_eq!(answer.problem().errors[0].pointer, "header:idempotency-key", "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_leads_to_the_run_and_to_ones_own_write() {
+    let api = Api::start().await;
+    let answer = api.post(ALL, &json!({"name": "web", "tag": "v1", "reason": "for the demo"})).await;
+    let accepted = answer.json();
+    let run = run_of(&accepted);
+    assert_eq!((answer.status.as_u16(), &accepted["quiet"], &accepted["version"]), (202, &json!(false), &json!(1)));
+    assert_eq!(answer.header("location"), format!("/api/v1/runs/{run}"));
+    assert_eq!(answer.header(dm_api::POSITION), accepted["position"].to_string());
+
+    let path = format!("/api/v1/runs/{run}?at_least={}", accepted["position"]);
+    let answer = api.get(&path).await;
+    let run = answer.json();
+    assert_eq!(answer.header(dm_api::POSITION), run["position"].to_string());
+    assert_eq!(
+        (&run["staging"], &run["verb"], &run["comment"]),
+        (&json!("web"), &json!("create"), &json!("for the demo"))
+    );
+    let staging = api.get(ONE).await.json();
+    let allowed: Vec<_> =
+        staging["allowed_actions"].as_array().expect("a list").iter().map(|one| &one["action"]).collect();
+    assert_eq!(allowed, ["update", "delete", "restore", "cleanup"]);
+    assert_eq!(staging["last_run"], accepted["run"]);
+    assert!(text(&staging["created_by"]).starts_with("admin/"), "{staging}");
+}
+
+#[tokio::test]
+async fn wrong_states_are_refused_and_say_what_to_do() {
+    let api = Api::start().await;
+    let unknown = ["delete", "restore", "cleanup"].map(|verb| format!("{ONE}/{verb}"));
+    for path in &unknown {
+        assert_eq!(api.post(path, &json!({})).await.refusal(), refusal(404, "staging_not_found"));
+    }
+    assert_eq!(api.patch(ONE, &json!({})).await.refusal(), refusal(404, "staging_not_found"));
+    assert_eq!(api.asked("web").await, Vec::<String>::new());
+
+    api.running("web").await;
+    let exists = api.post(ALL, &json!({"name": "web", "tag": "v1"})).await;
+    assert_eq!(exists.refusal(), refusal(409, "staging_exists"));
+    for verb in ["restore", "cleanup"] {
+        let answer = api.post(&format!("{ONE}/{verb}"), &json!({})).await;
+        assert_eq!(answer.refusal(), refusal(409, "wrong_status"));
+    }
+    assert_eq!(api.asked("web").await, ["CreateRequested"]);
+
+    assert_eq!(api.post(&format!("{ONE}/delete"), &json!({})).await.status, 202);
+    api.has_status("web", "Archived").await;
+    let answer = api.patch(ONE, &json!({"tag": "v2"})).await;
+    assert_eq!(answer.refusal(), refusal(409, "wrong_status"));
+    assert_eq!(answer.problem().hint.as_deref(), Some("restore it"));
+    let quiet = api.post(&format!("{ONE}/delete"), &json!({})).await;
+    assert_eq!((quiet.status.as_u16(), &quiet.json()["quiet"]), (200, &json!(true)));
+    assert_eq!(api.asked("web").await, ["CreateRequested", "DeleteRequested"]);
+}
+
+#[tokio::test]
+async fn a_busy_staging_names_its_run() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let open = gate.path().join("open");
+    let folder = wrappers(&[("create", &until(&open))]);
+    let api = Api::of(Setup::new().wrappers(folder.path())).await;
+    let run = run_of(&api.created("web").await);
+    for verb in ["delete", "restore", "cleanup"] {
+        let problem = api.post(&format!("{ONE}/{verb}"), &json!({})).await.problem();
+        assert_eq!((problem.status, problem.code.as_str(), problem.run), (409, "busy", Some(run)));
+    }
+    assert_eq!(api.patch(ONE, &json!({})).await.refusal(), refusal(409, "busy"));
+    assert_eq!(api.asked("web").await, ["CreateRequested"]);
+    fs::write(open, "").expect("the folder is ours");
+    api.has_status("web", "Running").await;
+}
+
+#[tokio::test]
+async fn what_is_asked_again_while_it_is_under_way_is_quiet_and_names_the_run() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let open = gate.path().join("open");
+    let folder = wrappers(&[("delete", &until(&open)), ("restore", &until(&open))]);
+    let api = Api::of(Setup::new().wrappers(folder.path())).await;
+    api.running("web").await;
+    for (verb, status) in [("delete", "Archived"), ("restore", "Running")] {
+        let path = format!("{ONE}/{verb}");
+        let run = run_of(&api.post(&path, &json!({})).await.json());
+        let again = api.post(&path, &json!({})).await;
+        let accepted = again.json();
+        assert_eq!((again.status.as_u16(), &accepted["quiet"], run_of(&accepted)), (200, &json!(true), run));
+        assert_eq!(again.header("location"), format!("/api/v1/runs/{run}"));
+        fs::write(&open, "").expect("the folder is ours");
+        api.has_status("web", status).await;
+        fs::remove_file(&open).expect("the file is ours");
+    }
+    assert_eq!(api.asked("web").await, ["CreateRequested", "DeleteRequested", "RestoreRequested"]);
+}
+
+#[tokio::test]
+async fn a_name_lives_and_lives_again() {
+    let api = Api::start().await;
+    api.running("web").await;
+    for (verb, status) in [("delete", "Archived"), ("restore", "Running"), ("delete", "Archived")] {
+        assert_eq!(api.post(&format!("{ONE}/{verb}"), &json!({})).await.status, 202);
+        api.has_status("web", status).await;
+    }
+    assert_eq!(api.send(Method::POST, &format!("{ONE}/cleanup"), None, "").await.status, 202);
+    let gone = eventually("web is gone", RUN, || async {
+        let answer = api.get(ONE).await;
+        (answer.status == 404).then(|| answer.problem())
+    })
+    .await;
+    let at = gone.cleaned_up_at.expect("it was there once");
+    assert!(gone.detail.contains(&moment(at).to_string()), "{gone:?}");
+    assert_eq!(api.get(&format!("{ONE}/configuration")).await.problem().cleaned_up_at, Some(at));
+    let update = api.patch(ONE, &json!({})).await.problem();
+    assert_eq!((update.status, update.cleaned_up_at, update.detail), (404, Some(at), gone.detail));
+
+    let told = ["CreateRequested", "DeleteRequested", "RestoreRequested", "DeleteRequested", "CleanupRequested"];
+    assert_eq!(api.asked("web").await, told);
+    let runs = api.get(&format!("{ONE}/runs")).await.json();
+    assert_eq!(runs["items"].as_array().map(Vec::len), Some(5));
+
+    api.running("web").await;
+    assert!(api.get(ONE).await.json()["incarnation"].as_i64() > Some(1));
+}
+
+#[tokio::test]
+async fn an_edit_is_refused_only_where_somebody_else_was() {
+    let api = Api::start().await;
+    api.running("web").await;
+    let edit = |base: i64, key: &str| json!({"base": base, "set": [{"level": "app", "key": key, "text": "x"}]});
+    assert_eq!(api.patch(ONE, &edit(1, "a")).await.status, 202);
+    api.has_status("web", "Running").await;
+    assert_eq!(api.patch(ONE, &edit(1, "a")).await.refusal(), refusal(409, "edit_conflict"));
+    assert_eq!(api.patch(ONE, &edit(1, "b")).await.status, 202);
+    api.has_status("web", "Running").await;
+    let unknown = api.patch(ONE, &edit(2, "c")).await;
+    assert_eq!(unknown.refusal(), refusal(409, "unknown_base"));
+    assert_eq!(unknown.problem().errors[0].pointer, "/base");
+    assert_eq!(api.get(ONE).await.json()["overrides"], 2);
+}
+
+#[tokio::test]
+async fn what_wrappers_say_of_a_configuration_is_told_and_nothing_is_appended() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let (broken, picky) = (gate.path().join("broken"), gate.path().join("picky"));
+    let defaults = format!("[ ! -e '{}' ] || {{ echo lost >&2; exit 3; }}; echo app,greeting,hello", broken.display());
+    let check = format!("[ ! -e '{}' ] || {{ echo 'no such greeting'; exit 1; }}", picky.display());
+    let folder = wrappers(&[("defaults", &defaults), ("config_check", &check)]);
+    let api = Api::of(Setup::new().wrappers(folder.path())).await;
+    let body = json!({"name": "web", "tag": "v1"});
+
+    fs::write(&broken, "").expect("the folder is ours");
+    let answer = api.post(ALL, &body).await;
+    assert_eq!(answer.refusal(), refusal(503, "defaults_unavailable"));
+    assert!(answer.problem().detail.contains("lost"), "{answer:?}");
+    assert!(!answer.header("retry-after").is_empty());
+    fs::remove_file(&broken).expect("the file is ours");
+
+    fs::write(&picky, "").expect("the folder is ours");
+    let answer = api.post(ALL, &body).await;
+    assert_eq!(answer.refusal(), refusal(400, "configuration_refused"));
+    assert!(answer.problem().detail.contains("no such greeting"), "{answer:?}");
+    assert_eq!(api.asked("web").await, Vec::<String>::new());
+    fs::remove_file(&picky).expect("the file is ours");
+
+    let position = api.post(ALL, &body).await.json()["position"].to_string();
+    let configuration = api.get(&format!("{ONE}/configuration?at_least={position}")).await.json();
+    let expected = json!([{"level": "app", "key": "greeting", "text": "hello", "overridden": false}]);
+    assert_eq!(configuration["keys"], expected);
+}
