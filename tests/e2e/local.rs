@@ -7,11 +7,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use dm_tests::dms::{self, Dms, Setup};
-use dm_tests::eventually::eventually_blocking;
+use dm_tests::eventually::{eventually, eventually_blocking};
 use dm_tests::postgres::Database;
 use dm_tests::processes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -195,6 +197,41 @@ async fn a_given_database_is_migrated_and_used() {
     let dms = Setup::new().argument(format!("--database-url={url}")).start();
     assert!(answers(&dms).await);
     assert!(!dms.home().join("postgres").exists(), "no private PostgreSQL is made");
+}
+
+/// What `migrations/README.md` grants to the role that serves.
+fn grants(role: &str) -> String {
+    let page = include_str!("../../migrations/README.md");
+    let block = page.split("```").find(|block| block.contains("GRANT ")).expect("the page has them");
+    block.trim_start_matches("sql").replace(" TO dms;", &format!(" TO {role};"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grants_of_the_docs_are_enough_and_without_them_what_is_missing_is_named() {
+    let database = Database::empty().await;
+    let migrated = Command::new(dms::executable()).args(["migrate", "--database-url", &database.url()]).output();
+    assert!(migrated.expect("dms runs").status.success());
+    let pool = database.pool().await;
+    let role = format!("serves_{}", Uuid::new_v4().simple());
+    let sql = async |text: String| sqlx::raw_sql(AssertSqlSafe(text)).execute(&pool).await.expect("it is accepted");
+    sql(format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON _sqlx_migrations TO {role}")).await;
+    let url = format!("--database-url={}", database.url().replacen("//dm@", &format!("//{role}@"), 1));
+
+    let said = complaint(&Setup::new().argument(url.clone()).fail());
+    assert!(said.contains("may not read audit"), "{said}");
+
+    sql(grants(&role)).await;
+    let mut dms = Setup::new().argument(url).start();
+    let body = serde_json::json!({"name": "demo", "tag": "1"});
+    let answer = dms.client().post(dms.url("/api/v1/stagings")).json(&body).send().await.expect("dms answers");
+    assert_eq!(answer.status(), 202, "{}", answer.text().await.unwrap_or_default());
+    eventually("it runs", SOON, async || {
+        let answer = dms.client().get(dms.url("/api/v1/stagings/demo")).send().await.ok()?;
+        (answer.json::<dm_api::Staging>().await.ok()?.status == dm_api::Status::Running).then_some(())
+    })
+    .await;
+    assert!(dms.terminate().success());
+    sql(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
 #[tokio::test]

@@ -46,22 +46,36 @@ pub enum DatabaseError {
     )]
     Deaf,
     /// The role may not do what is needed.
-    #[error("the database's role may not read and write {0}; docs tell which grants it needs")]
-    Forbidden(String),
+    #[error("the database's role may not {right} {table}; migrations/README.md has the grants that it needs")]
+    Forbidden {
+        /// What it may not do.
+        right: &'static str,
+        /// With which table.
+        table: String,
+    },
     /// It has migrations that this build does not know.
     #[error("the database was made by a newer dms (migration {0} is not known to this one); use that one")]
     Newer(i64),
     /// It lacks migrations.
     #[error("the database lacks {0} migrations of this dms; run `dms migrate`, or start with --migrate")]
     Behind(usize),
-    /// A migration failed or was changed since.
+    /// It has a migration of the same number and another content.
+    #[error("the database was made by another build of dms (migration {0} differs); use that one, or another database")]
+    Foreign(i64),
+    /// A migration failed.
     #[error("the database cannot be migrated")]
     Migrate(#[source] MigrateError),
 }
 
 impl From<MigrateError> for DatabaseError {
     fn from(error: MigrateError) -> Self {
-        if let MigrateError::VersionMissing(version) = error { Self::Newer(version) } else { Self::Migrate(error) }
+        if let MigrateError::VersionMissing(version) = error {
+            Self::Newer(version)
+        } else if let MigrateError::VersionMismatch(version) = error {
+            Self::Foreign(version)
+        } else {
+            Self::Migrate(error)
+        }
     }
 }
 
@@ -123,15 +137,21 @@ async fn has_schema(connection: &mut PgConnection) -> Result<(), DatabaseError> 
 }
 
 async fn is_permitted(connection: &mut PgConnection) -> Result<(), DatabaseError> {
-    let closed = sqlx::query_scalar!(
-        r#"SELECT c.relname::text AS "name!" FROM pg_class c
+    // Nobody may change the log; its head and everything derived from it change all the time.
+    let closed = sqlx::query!(
+        r#"SELECT c.relname::text AS "table!", has_table_privilege(c.oid, 'SELECT') AS "reads!"
+           FROM pg_class c
            WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname <> '_sqlx_migrations'
-             AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT'))
+             AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid,
+               CASE WHEN c.relname = 'log_head' THEN 'UPDATE' ELSE 'INSERT' END))
            ORDER BY c.relname LIMIT 1"#
     )
     .fetch_optional(connection)
     .await?;
-    closed.map_or(Ok(()), |table| Err(DatabaseError::Forbidden(table)))
+    closed.map_or(Ok(()), |closed| {
+        let right = if closed.reads { "change" } else { "read" };
+        Err(DatabaseError::Forbidden { right, table: closed.table })
+    })
 }
 
 /// A pooler in transaction mode accepts LISTEN and then never delivers.
