@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use dm_api::{Accepted, Status};
 use dm_tests::dms::Setup;
 use dm_tests::eventually::eventually;
+use dm_tests::processes::{self, Process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -24,6 +25,24 @@ fn assert_none_after_the_end(records: &[Record]) {
             ended.insert(key, true);
         }
     }
+}
+
+/// What the scripts of this file have left asleep, in whatever session.
+fn sleepers(world: &World) -> Vec<Process> {
+    processes::of(world.dms.folder()).into_iter().filter(|process| process.command == "sleep 600").collect()
+}
+
+/// Kills `dms` once a wrapper has come half way, sees its whole tree end, and starts `dms` again.
+async fn killed_in(mut world: World, verb: &str) -> World {
+    world.wait_for_file(&format!("half.{verb}")).await;
+    // The wrapper, and what it has put into a session of its own.
+    eventually("the tree is there", SOON, async || (sleepers(&world).len() == 2).then_some(())).await;
+    world.dms.kill();
+    eventually("the tree is gone", Duration::from_secs(2), async || {
+        (sleepers(&world).is_empty() && living(&world.records()).is_empty()).then_some(())
+    })
+    .await;
+    restart(world).await
 }
 
 fn living(records: &[Record]) -> Vec<i32> {
@@ -47,18 +66,22 @@ async fn after_a_kill_nothing_is_left_and_every_verb_ends_when_dms_starts_again(
             "update" => world.write(world.dms.client().patch(world.url(path)).json(&json!({"tag": "v2"}))).await,
             _ => world.post(path, json!({})).await,
         };
-        world.wait_for_file(&format!("half.{verb}")).await;
-        world.dms.kill();
-        eventually("the tree is gone", Duration::from_secs(2), async || {
-            living(&world.records()).is_empty().then_some(())
-        })
-        .await;
-        let started = Instant::now();
-        world = restart(world).await;
+        world = killed_in(world, verb).await;
         world.wait_status("demo", status).await;
-        assert!(started.elapsed() < SOON);
         assert_eq!(world.run(&run).await.attempt, 2, "{verb}");
     }
+    world.script("delete", "true");
+    world.post("/stagings/demo/delete", json!({})).await;
+    world.wait_status("demo", Status::Archived).await;
+    world.script("cleanup", once);
+    let run = world.post("/stagings/demo/cleanup", json!({})).await;
+    world = killed_in(world, "cleanup").await;
+    eventually("it is cleaned up", SOON, async || {
+        let answer = world.dms.client().get(world.url("/stagings/demo")).send().await.ok()?;
+        (answer.status() == 404).then_some(())
+    })
+    .await;
+    assert_eq!(world.run(&run).await.attempt, 2, "cleanup");
     assert_none_after_the_end(&world.records());
 }
 
