@@ -3,22 +3,30 @@
 //! Types only. No logic, no IO, no rule: what a request may say is checked by the server, which refuses unknown
 //! fields; a client ignores fields that it does not know.
 
+pub mod commands;
 pub mod events;
 mod object;
+pub mod preview;
 pub mod problem;
 pub mod runs;
 pub mod service;
 pub mod stagings;
+pub mod tags;
 
+pub use commands::{
+    Accepted, Apply, Cancel, Cleanup, Create, Delete, Level, OverrideKey, OverrideSet, Restore, Retry, Update,
+};
 pub use events::{Event, EventList};
 pub use object::Object;
-pub use problem::{Problem, Violation};
+pub use preview::{ConfigurationChange, Effect, Execute, Preview, PreviewRequest, Previewed};
+pub use problem::{Problem, UnderWay, Violation};
 pub use runs::{Run, RunList, RunState};
 pub use service::{Quarantined, Readiness, Version, WhoAmI};
 pub use stagings::{
-    Accepted, Action, Activity, ActivityKind, AllowedAction, Cleanup, Configuration, ConfigurationKey, Create, Delete,
-    Level, Link, Live, OverrideKey, OverrideSet, Restore, Staging, StagingList, Status, Update,
+    Action, Activity, ActivityKind, AllowedAction, Configuration, ConfigurationKey, Link, Live, Staging, StagingList,
+    Status,
 };
+pub use tags::{TagItem, TagList};
 
 /// The prefix of every route of this version.
 pub const PREFIX: &str = "/api/v1";

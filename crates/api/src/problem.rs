@@ -28,11 +28,28 @@ pub struct Problem {
     /// The run that is in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Uuid>,
+    /// More of the run that is in the way, when the staging is busy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<UnderWay>,
     /// When the staging that was asked for was cleaned up, if its name ever had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleaned_up_at: Option<DateTime<Utc>>,
     /// Names this request in the server's log; also in the header `x-request-id`.
     pub request_id: Uuid,
+}
+
+/// What a busy staging is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnderWay {
+    /// What the run does: `create`, `update`, `restore`, `delete` or `cleanup`.
+    pub verb: String,
+    /// Who asked for it.
+    pub by: String,
+    /// When it was accepted.
+    pub since: DateTime<Utc>,
+    /// How long ago that was when this answer was made, in milliseconds, by the clock of the log. It tells without any
+    /// other clock whether the run was accepted before or after its reader began.
+    pub age_ms: i64,
 }
 
 /// One fault of a request.

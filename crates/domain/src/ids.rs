@@ -11,7 +11,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {rule}")]
 pub struct Invalid {
-    /// What the text was meant to be: `name`, `tag`, `key`, `value`, `reason`.
+    /// What the text was meant to be: `name`, `tag`, `key`, `value`, `reason`, `on_behalf`.
     pub what: &'static str,
     /// The stable name of the rule that it breaks, for machines.
     pub code: &'static str,
@@ -215,6 +215,30 @@ impl Comment {
         }
         if text.contains('\0') {
             return Err(Invalid::new(WHAT, "nul", "must not contain U+0000"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+text_type! {
+    /// For whom somebody says to act: 1 to 200 characters on one line. A claim, which nobody has checked.
+    OnBehalf
+}
+
+impl OnBehalf {
+    /// Most characters it may have.
+    pub const LENGTH_MAX: usize = 200;
+
+    /// Checks a claim.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        const WHAT: &str = "on_behalf";
+        let length = text.chars().count();
+        if !(1..=Self::LENGTH_MAX).contains(&length) {
+            let rule = format!("has {length} characters; it must have 1 to {}", Self::LENGTH_MAX);
+            return Err(Invalid::new(WHAT, "on_behalf_length", rule));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid::new(WHAT, "on_behalf_format", "must be one line without control characters"));
         }
         Ok(Self(text.to_owned()))
     }

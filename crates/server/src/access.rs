@@ -4,4 +4,5 @@ pub mod certificates;
 pub mod identity;
 pub mod listener;
 mod patience;
+pub(crate) mod policy;
 pub mod tls;

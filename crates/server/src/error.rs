@@ -8,7 +8,7 @@ use std::fmt;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use dm_api::{Problem, Violation};
+use dm_api::{Problem, UnderWay, Violation};
 use dm_domain::ids::{RunId, StagingName};
 use dm_domain::staging::moment;
 use uuid::Uuid;
@@ -112,6 +112,7 @@ struct Refusal {
     hint: Option<String>,
     errors: Vec<Violation>,
     run: Option<RunId>,
+    under_way: Option<UnderWay>,
     cleaned_up_at: Option<DateTime<Utc>>,
     retry_after_seconds: Option<u32>,
     cause: Option<String>,
@@ -126,6 +127,7 @@ impl ApiError {
             hint: None,
             errors: Vec::new(),
             run: None,
+            under_way: None,
             cleaned_up_at: None,
             retry_after_seconds: None,
             cause: None,
@@ -195,6 +197,7 @@ impl ApiError {
             hint: refusal.hint.clone(),
             errors: refusal.errors.clone(),
             run: refusal.run.map(|run| run.0),
+            under_way: refusal.under_way.clone(),
             cleaned_up_at: refusal.cleaned_up_at,
             request_id,
         }

@@ -11,10 +11,12 @@ use crate::http::{commands, context, probes, runs, service, stagings};
 pub fn dmc(app: App) -> Router {
     let routes = Router::new()
         .route("/api/v1/stagings", get(stagings::list).post(commands::create))
-        .route("/api/v1/stagings/{name}", get(stagings::get).patch(commands::update))
+        .route("/api/v1/stagings/{name}", get(stagings::get).patch(commands::update).put(commands::apply))
         .route("/api/v1/stagings/{name}/delete", post(commands::delete))
         .route("/api/v1/stagings/{name}/restore", post(commands::restore))
         .route("/api/v1/stagings/{name}/cleanup", post(commands::cleanup))
+        .route("/api/v1/stagings/{name}/retry", post(commands::retry))
+        .route("/api/v1/stagings/{name}/cancel", post(commands::cancel))
         .route("/api/v1/stagings/{name}/configuration", get(stagings::configuration))
         .route("/api/v1/stagings/{name}/runs", get(stagings::runs))
         .route("/api/v1/stagings/{name}/events", get(stagings::events))

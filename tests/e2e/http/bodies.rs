@@ -20,6 +20,7 @@ fn case(
 }
 
 const ALL: &str = "/api/v1/stagings";
+const CLEANUP: &str = "/api/v1/stagings/web/cleanup";
 const ONE: &str = "/api/v1/stagings/web";
 const INVALID: &str = "invalid_request";
 
@@ -54,7 +55,18 @@ fn shapes() -> Vec<Case> {
         case(Method::PATCH, ONE, r#"{"force":true}"#, 400, [INVALID, "/force", "unknown_field"]),
         case(Method::PATCH, ONE, r#"{"base":"1"}"#, 400, [INVALID, "/base", "wrong_type"]),
         case(post(), "/api/v1/stagings/web/delete", r#"{"tag":"v1"}"#, 400, [INVALID, "/tag", "unknown_field"]),
-        case(post(), "/api/v1/stagings/web/cleanup", r#"{"force":1}"#, 400, [INVALID, "/force", "unknown_field"]),
+        case(post(), CLEANUP, r#"{"forced":true}"#, 400, [INVALID, "/forced", "unknown_field"]),
+        case(post(), CLEANUP, r#"{"force":true}"#, 400, [INVALID, "/reason", "reason_required"]),
+        case(
+            post(),
+            CLEANUP,
+            r#"{"force":true,"archived_for":1,"reason":"x"}"#,
+            400,
+            [INVALID, "/archived_for", "not_with_force"],
+        ),
+        case(post(), CLEANUP, r#"{"archived_for":3153600001}"#, 400, [INVALID, "/archived_for", "archived_for_range"]),
+        case(post(), CLEANUP, r#"{"on_behalf":"a\nb"}"#, 400, [INVALID, "/on_behalf", "on_behalf_format"]),
+        case(Method::PUT, ONE, "{}", 400, [INVALID, "/tag", "missing_field"]),
     ]
 }
 

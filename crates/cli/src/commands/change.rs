@@ -45,6 +45,7 @@ async fn change(
         reset: edits.reset.clone(),
         base: None,
         reason: args.write.reason.clone(),
+        on_behalf: None,
     };
     let wish = Wish { name: &args.name.name, verb, method, path, body: &body, edits: &edits, args: &args.write };
     let answer = carry_out(&connect()?, out, &wish).await?;

@@ -27,6 +27,7 @@ pub(super) async fn run(
         set: std::mem::take(&mut edits.set),
         unset: edits.unset.clone(),
         reason: args.reason.clone(),
+        on_behalf: None,
     };
     let wish = Wish {
         name,

@@ -19,7 +19,7 @@ pub(super) async fn delete(
     args: &NamesWriteArgs,
 ) -> Result<Exit, Error> {
     one_key_one_command(args)?;
-    let body = Delete { reason: args.write.reason.clone() };
+    let body = Delete { reason: args.write.reason.clone(), on_behalf: None };
     each(&connect()?, out, args, "delete", &body).await
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn cleanup(
         out.note("nothing was done");
         return Ok(Exit::Interrupted);
     }
-    let body = Cleanup { reason: args.write.reason.clone() };
+    let body = Cleanup { reason: args.write.reason.clone(), ..Cleanup::default() };
     each(&connect()?, out, args, "cleanup", &body).await
 }
 

@@ -1,22 +1,46 @@
 //! From the errors of the parts behind the handlers to refusals.
 
-use dm_domain::staging::Rejection;
+use dm_api::UnderWay;
+use dm_domain::staging::{Rejection, Timestamp};
 use dm_eventstore::{AppendError, DecodeError, ReadError, TransactError};
 use dm_projector::ProjectionError;
 
 use crate::error::{ApiError, Code, codes};
 
-impl From<&Rejection> for ApiError {
-    fn from(rejection: &Rejection) -> Self {
+impl ApiError {
+    /// A reasoned no. `now` is the database's time: it says how long what is in the way has been there.
+    pub(crate) fn rejected(rejection: &Rejection, now: Timestamp) -> Self {
         let mut error = Self::new(code_of(rejection), rejection.to_string());
         error.0.hint = rejection.hint().map(str::to_owned);
-        if let Rejection::Busy { run, .. } = rejection {
+        if let Rejection::Busy { run, verb, by, since } = rejection {
             error.0.run = Some(*run);
+            error.0.under_way = Some(UnderWay {
+                verb: verb.to_string(),
+                by: by.to_string(),
+                since: *since,
+                age_ms: (now - since).num_milliseconds().max(0),
+            });
         }
         if let Rejection::NotFound { cleaned_up_at } = rejection {
             error.0.cleaned_up_at = *cleaned_up_at;
         }
         error
+    }
+
+    /// A command that was not carried out, or whose end is not known.
+    pub(crate) fn not_transacted(error: TransactError, now: Timestamp) -> Self {
+        match error {
+            TransactError::Rejected(rejection) => Self::rejected(&rejection, now),
+            TransactError::KeyReused => key_reused(),
+            TransactError::Contended => {
+                Self::new(codes::CONTENDED, "others were faster, again and again; nothing was changed").retry_after(1)
+            }
+            TransactError::Overloaded => overloaded(),
+            TransactError::Unreadable(source) => Self::from(source),
+            TransactError::Unavailable(source) => unavailable(&source),
+            TransactError::Unknown(source) => outcome_unknown().because(source),
+            error @ TransactError::Lease => Self::internal(error),
+        }
     }
 }
 
@@ -38,23 +62,6 @@ fn code_of(rejection: &Rejection) -> Code {
         Rejection::ConfigurationTooLarge { .. } => codes::CONFIGURATION_TOO_LARGE,
         Rejection::InvalidValue { .. } => codes::INVALID_VALUE,
         Rejection::Stale { .. } => codes::STALE_RUN,
-    }
-}
-
-impl From<TransactError> for ApiError {
-    fn from(error: TransactError) -> Self {
-        match error {
-            TransactError::Rejected(rejection) => Self::from(rejection.as_ref()),
-            TransactError::KeyReused => key_reused(),
-            TransactError::Contended => {
-                Self::new(codes::CONTENDED, "others were faster, again and again; nothing was changed").retry_after(1)
-            }
-            TransactError::Overloaded => overloaded(),
-            TransactError::Unreadable(source) => Self::from(source),
-            TransactError::Unavailable(source) => unavailable(&source),
-            TransactError::Unknown(source) => outcome_unknown().because(source),
-            error @ TransactError::Lease => Self::internal(error),
-        }
     }
 }
 
@@ -172,7 +179,7 @@ mod tests {
     #[test]
     fn a_rejection_keeps_its_code_and_gets_a_status_of_its_kind() {
         for rejection in every_rejection() {
-            let problem = ApiError::from(&rejection).problem(Uuid::nil());
+            let problem = ApiError::rejected(&rejection, DateTime::<Utc>::UNIX_EPOCH).problem(Uuid::nil());
             assert_eq!(problem.code, rejection.code());
             let status = match (&rejection, rejection.is_invalid_input()) {
                 (_, true) => 400,
@@ -182,6 +189,16 @@ mod tests {
             assert_eq!(problem.status, status, "{}", problem.code);
             assert_eq!(problem.hint.as_deref(), rejection.hint());
         }
+    }
+
+    #[test]
+    fn what_is_busy_says_for_how_long() {
+        let (run, since) = (RunId(Uuid::nil()), DateTime::<Utc>::UNIX_EPOCH);
+        let busy = Rejection::Busy { run, verb: Verb::Delete, by: Actor::system(), since };
+        let at = |millis| ApiError::rejected(&busy, since + chrono::TimeDelta::milliseconds(millis));
+        let under_way = |millis| at(millis).problem(Uuid::nil()).under_way.expect("it is busy");
+        assert_eq!((under_way(1_500).age_ms, under_way(1_500).verb.as_str()), (1_500, "delete"));
+        assert_eq!(under_way(-3).age_ms, 0, "the clock may be behind by a little");
     }
 
     #[test]
@@ -206,10 +223,16 @@ mod tests {
             );
         }
         let errors = [
-            ApiError::from(TransactError::Overloaded),
-            ApiError::from(TransactError::Contended),
-            ApiError::from(TransactError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut))),
-            ApiError::from(TransactError::Unknown(Arc::new(sqlx::Error::PoolTimedOut))),
+            ApiError::not_transacted(TransactError::Overloaded, DateTime::<Utc>::UNIX_EPOCH),
+            ApiError::not_transacted(TransactError::Contended, DateTime::<Utc>::UNIX_EPOCH),
+            ApiError::not_transacted(
+                TransactError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut)),
+                DateTime::<Utc>::UNIX_EPOCH,
+            ),
+            ApiError::not_transacted(
+                TransactError::Unknown(Arc::new(sqlx::Error::PoolTimedOut)),
+                DateTime::<Utc>::UNIX_EPOCH,
+            ),
             ApiError::from(ProjectionError::TimedOut),
         ];
         for error in errors {

@@ -2,13 +2,17 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use dm_domain::overrides::Values;
 use dm_domain::staging::Wish;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::flow::carry_out;
 use crate::http::input;
-use crate::http::openapi::{ChangeRefusals, CreateRefusals, PlainRefusals, WriteHeaders};
+use crate::http::openapi::{
+    ApplyRefusals, CancelRefusals, ChangeRefusals, CleanupRefusals, CreateRefusals, PlainRefusals, RetryRefusals,
+    WriteHeaders,
+};
 
 /// Creates a staging
 #[utoipa::path(
@@ -98,7 +102,7 @@ pub(crate) async fn delete(State(app): State<App>, request: Request) -> Result<R
         let name = asked.name(violations);
         let body: dm_api::Delete = asked.body()?;
         let wish = Wish::Delete { status_timeout: app.settings.status_timeout };
-        Ok(input::plain(name, wish, body.reason, violations))
+        Ok(input::plain(name, wish, body.reason, body.on_behalf, violations))
     })
     .await
 }
@@ -116,15 +120,87 @@ pub(crate) async fn delete(State(app): State<App>, request: Request) -> Result<R
             headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
         ),
         (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        PlainRefusals
+        CleanupRefusals
     )
 )]
 pub(crate) async fn cleanup(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "cleanup", request, |_, asked, violations| {
         let name = asked.name(violations);
-        let body: dm_api::Cleanup = asked.body()?;
-        let wish = Wish::Cleanup { force: false, archived_for: None };
-        Ok(input::plain(name, wish, body.reason, violations))
+        Ok(input::cleanup(name, asked.body()?, violations))
+    })
+    .await
+}
+
+/// Makes a staging what it shall be, whatever it is now
+///
+/// Creates it, restores it, updates it, or does nothing when all is already so. Everything that is not named stays.
+#[utoipa::path(
+    put, path = "/api/v1/stagings/{name}", operation_id = "apply_staging", tag = "stagings",
+    params(("name" = String, Path, description = "Its name."), WriteHeaders),
+    request_body = dm_api::Apply,
+    responses(
+        (
+            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
+            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
+        ),
+        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
+        ApplyRefusals
+    )
+)]
+pub(crate) async fn apply(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    carry_out(app, "apply", request, |app, asked, violations| {
+        let name = asked.name(violations);
+        Ok(input::apply(name, asked.body()?, app.settings.status_timeout, violations))
+    })
+    .await
+}
+
+/// Runs the verb of the last run again
+///
+/// With the latest configuration, on top of the defaults of now.
+#[utoipa::path(
+    post, path = "/api/v1/stagings/{name}/retry", operation_id = "retry_staging", tag = "stagings",
+    params(("name" = String, Path, description = "Its name."), WriteHeaders),
+    request_body = dm_api::Retry,
+    responses(
+        (
+            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
+            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
+        ),
+        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
+        RetryRefusals
+    )
+)]
+pub(crate) async fn retry(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    carry_out(app, "retry", request, |app, asked, violations| {
+        let name = asked.name(violations);
+        let body: dm_api::Retry = asked.body()?;
+        let wish = Wish::Retry { defaults: Values::default(), status_timeout: app.settings.status_timeout };
+        Ok(input::plain(name, wish, body.reason, body.on_behalf, violations))
+    })
+    .await
+}
+
+/// Stops what is under way
+///
+/// Before it has begun, everything becomes as it was before the request.
+#[utoipa::path(
+    post, path = "/api/v1/stagings/{name}/cancel", operation_id = "cancel_staging", tag = "stagings",
+    params(("name" = String, Path, description = "Its name."), WriteHeaders),
+    request_body = dm_api::Cancel,
+    responses(
+        (
+            status = 202, description = "Accepted; the run under way is taken back or stopped.", body = dm_api::Accepted,
+            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
+        ),
+        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
+        CancelRefusals
+    )
+)]
+pub(crate) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    carry_out(app, "cancel", request, |_, asked, violations| {
+        let name = asked.name(violations);
+        Ok(input::cancel(name, asked.body()?, violations))
     })
     .await
 }

@@ -11,13 +11,14 @@ use dm_domain::staging::{Change, Command, Configuration, Create, Event, Recorded
 use dm_eventstore::{Channel, CommandKey, Metadata, Receipt, TransactError, Transaction};
 use uuid::Uuid;
 
-use crate::access::identity::{Identity, Role};
+use crate::access::identity::Identity;
+use crate::access::policy;
 use crate::app::App;
 use crate::error::{ApiError, Code, codes};
 use crate::http::answer;
 use crate::http::asked::Asked;
 use crate::http::context::RequestId;
-use crate::http::input::{Draft, Places};
+use crate::http::input::{Draft, Places, Said};
 use crate::http::violations::Violations;
 use crate::runner::ConfigCheck;
 
@@ -48,7 +49,6 @@ async fn attempt(app: &App, line: &mut Line, request: Request, understand: Under
     line.actor = request.extensions().get::<Identity>().map(|identity| identity.actor().0);
     let asked = Asked::read(request).await?;
     line.staging.clone_from(&asked.path_name);
-    may_write(&asked.identity)?;
 
     let mut violations = Violations::default();
     let key = asked.command_key(&mut violations);
@@ -57,17 +57,10 @@ async fn attempt(app: &App, line: &mut Line, request: Request, understand: Under
     let (Some(key), Some(draft)) = (key, draft) else {
         return Err(ApiError::internal("a draft is missing though nothing is wrong with the request"));
     };
+    policy::may(asked.identity.role, &draft.wish).map_err(|why| ApiError::new(codes::NOT_ALLOWED, why))?;
     line.staging = Some(draft.staging.to_string());
     line.command_id = Some(key.id.0);
     decide(app, asked.identity, line.request_id, key, draft).await
-}
-
-/// All verbs of this version need the role `user`; who may only look may ask for nothing.
-fn may_write(identity: &Identity) -> Result<(), ApiError> {
-    match identity.role {
-        Role::User | Role::Admin => Ok(()),
-        Role::Viewer => Err(ApiError::new(codes::NOT_ALLOWED, "the role viewer may not change anything")),
-    }
 }
 
 async fn decide(
@@ -80,7 +73,7 @@ async fn decide(
     if let Some(receipt) = app.store.find_command(key).await? {
         return Ok(receipt);
     }
-    let Draft { staging, wish, reason, places } = draft;
+    let Draft { staging, wish, said: Said { reason, on_behalf }, places } = draft;
     let actor = identity.actor();
     let mut command = Command { now: app.clock.now(), actor: actor.clone(), run: RunId(Uuid::now_v7()), wish };
     if defaults_of(&mut command.wish).is_some()
@@ -88,7 +81,8 @@ async fn decide(
     {
         return Ok(first);
     }
-    let meta = Metadata { actor, channel: Channel::Dmc, reason, command_id: key.id, correlation_id, on_behalf: None };
+    let on_behalf = on_behalf.map(String::from);
+    let meta = Metadata { actor, channel: Channel::Dmc, reason, command_id: key.id, correlation_id, on_behalf };
     let started = Instant::now();
     let result =
         app.store.transact(Transaction { staging: staging.clone(), command, meta, mac: key.mac, lease: None }).await;
@@ -98,8 +92,8 @@ async fn decide(
             app.runner.wake();
             Ok(receipt)
         }
-        Err(TransactError::Rejected(rejection)) => Err(refused(&staging, &rejection, &places)),
-        Err(error) => Err(error.into()),
+        Err(TransactError::Rejected(rejection)) => Err(refused(app, &staging, &rejection, &places)),
+        Err(error) => Err(ApiError::not_transacted(error, app.clock.now())),
     }
 }
 
@@ -120,7 +114,7 @@ async fn prepare(
         Ok(events) => events,
         Err(rejection) => {
             let first = app.store.find_command(key).await?;
-            return first.map(Some).ok_or_else(|| refused(staging, &rejection, places));
+            return first.map(Some).ok_or_else(|| refused(app, staging, &rejection, places));
         }
     };
     let Some(Configuration { tag, .. }) = wanted(&loaded.state, preview, command) else {
@@ -175,11 +169,11 @@ fn wanted(state: &State, events: Vec<Event>, command: &Command) -> Option<Config
     after.configuration().cloned()
 }
 
-fn refused(staging: &StagingName, rejection: &Rejection, places: &Places) -> ApiError {
+fn refused(app: &App, staging: &StagingName, rejection: &Rejection, places: &Places) -> ApiError {
     if let Rejection::NotFound { cleaned_up_at } = rejection {
         return ApiError::no_staging(staging, *cleaned_up_at);
     }
-    ApiError::from(rejection).errors(places.of(rejection))
+    ApiError::rejected(rejection, app.clock.now()).errors(places.of(rejection))
 }
 
 fn wrapper(code: Code, error: &crate::runner::WrapperError) -> ApiError {
@@ -232,18 +226,5 @@ impl Line {
             duration_ms = self.started.elapsed().as_millis(),
             "command"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_only_look_changes_nothing() {
-        let may = |role| may_write(&Identity { role, name: "anna".to_owned() }).map_err(|error| error.code());
-        assert_eq!(may(Role::Viewer), Err(codes::NOT_ALLOWED));
-        assert_eq!(may(Role::User), Ok(()));
-        assert_eq!(may(Role::Admin), Ok(()));
     }
 }

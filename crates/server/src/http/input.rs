@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dm_api::{OverrideKey, OverrideSet, Violation};
-use dm_domain::ids::{Comment, Key, StagingName, Tag, Version};
+use dm_domain::ids::{Comment, Key, OnBehalf, RunId, StagingName, Tag, Version};
 use dm_domain::overrides::{Edit, Keys, Level, Value, Values};
 use dm_domain::staging::{Change, Create, Rejection, Wish};
 
 use crate::http::json;
 use crate::http::violations::{SECRETS_RULE, Violations};
+
+/// The longest age that can be asked for, in seconds: a hundred years.
+const AGE_MAX: u64 = 3_153_600_000;
 
 /// A wish as it came in: well formed, not yet judged.
 #[derive(Debug)]
@@ -21,10 +24,19 @@ pub(crate) struct Draft {
     pub(crate) staging: StagingName,
     /// The wish, with empty defaults where it needs them.
     pub(crate) wish: Wish,
-    /// Why it is wished.
-    pub(crate) reason: Option<Comment>,
+    /// What its author says about it.
+    pub(crate) said: Said,
     /// Where in the request its keys are.
     pub(crate) places: Places,
+}
+
+/// What the author of a wish says about it.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// Why it is wished.
+    pub(crate) reason: Option<Comment>,
+    /// For whom.
+    pub(crate) on_behalf: Option<OnBehalf>,
 }
 
 /// Where in a request each key is named.
@@ -35,11 +47,11 @@ pub(crate) struct Places(BTreeMap<(Level, Key), String>);
 pub(crate) fn create(body: dm_api::Create, status_timeout: Duration, violations: &mut Violations) -> Option<Draft> {
     let staging = violations.take("/name", StagingName::parse(&body.name));
     let tag = violations.take("/tag", Tag::parse(&body.tag));
-    let reason = comment(body.reason, violations);
+    let said = Said::parse(body.reason, body.on_behalf, violations);
     let (edit, places) = edit(body.set, &body.unset, &[], violations);
     let Edit { tag: _, set, unset, reset: _ } = edit;
     let wish = Wish::Create(Create { tag: tag?, set, unset, defaults: Values::default(), status_timeout, from: None });
-    Some(Draft { staging: staging?, wish, reason, places })
+    Some(Draft { staging: staging?, wish, said, places })
 }
 
 /// Body of an update or a restore; `wish` says which.
@@ -51,7 +63,7 @@ pub(crate) fn change(
     violations: &mut Violations,
 ) -> Option<Draft> {
     let tag = body.tag.and_then(|tag| violations.take("/tag", Tag::parse(&tag)));
-    let reason = comment(body.reason, violations);
+    let said = Said::parse(body.reason, body.on_behalf, violations);
     let (edit, places) = edit(body.set, &body.unset, &body.reset, violations);
     let change = Change {
         edit: Edit { tag, ..edit },
@@ -60,7 +72,46 @@ pub(crate) fn change(
         status_timeout,
         from: None,
     };
-    Some(Draft { staging: staging?, wish: wish(change), reason, places })
+    Some(Draft { staging: staging?, wish: wish(change), said, places })
+}
+
+/// Body of an apply.
+pub(crate) fn apply(
+    staging: Option<StagingName>,
+    body: dm_api::Apply,
+    status_timeout: Duration,
+    violations: &mut Violations,
+) -> Option<Draft> {
+    let dm_api::Apply { tag, set, unset, reset, always, base, reason, on_behalf } = body;
+    let update = dm_api::Update { tag: Some(tag), set, unset, reset, base, reason, on_behalf };
+    let Draft { staging, wish, said, places } = change(staging, update, status_timeout, Wish::Update, violations)?;
+    let Wish::Update(change) = wish else { return None };
+    Some(Draft { staging, wish: Wish::Apply { change, always }, said, places })
+}
+
+/// Body of a cleanup. Force is for what is in trouble, so whoever uses it says why.
+pub(crate) fn cleanup(
+    staging: Option<StagingName>,
+    body: dm_api::Cleanup,
+    violations: &mut Violations,
+) -> Option<Draft> {
+    let dm_api::Cleanup { force, archived_for, reason, on_behalf } = body;
+    if force && reason.is_none() {
+        violations.add("/reason", "reason_required", "must be given with force");
+    }
+    if force && archived_for.is_some() {
+        violations.add("/archived_for", "not_with_force", "must not be given with force");
+    }
+    if archived_for.is_some_and(|seconds| seconds > AGE_MAX) {
+        violations.add("/archived_for", "archived_for_range", format!("must be 0 to {AGE_MAX}"));
+    }
+    let wish = Wish::Cleanup { force, archived_for: archived_for.map(Duration::from_secs) };
+    plain(staging, wish, reason, on_behalf, violations)
+}
+
+/// Body of a cancel.
+pub(crate) fn cancel(staging: Option<StagingName>, body: dm_api::Cancel, violations: &mut Violations) -> Option<Draft> {
+    plain(staging, Wish::Cancel { run: body.run.map(RunId) }, body.reason, body.on_behalf, violations)
 }
 
 /// A wish without settings.
@@ -68,14 +119,19 @@ pub(crate) fn plain(
     staging: Option<StagingName>,
     wish: Wish,
     reason: Option<String>,
+    on_behalf: Option<String>,
     violations: &mut Violations,
 ) -> Option<Draft> {
-    let reason = comment(reason, violations);
-    Some(Draft { staging: staging?, wish, reason, places: Places::default() })
+    let said = Said::parse(reason, on_behalf, violations);
+    Some(Draft { staging: staging?, wish, said, places: Places::default() })
 }
 
-fn comment(reason: Option<String>, violations: &mut Violations) -> Option<Comment> {
-    reason.and_then(|reason| violations.take("/reason", Comment::parse(&reason)))
+impl Said {
+    fn parse(reason: Option<String>, on_behalf: Option<String>, violations: &mut Violations) -> Self {
+        let reason = reason.and_then(|reason| violations.take("/reason", Comment::parse(&reason)));
+        let on_behalf = on_behalf.and_then(|name| violations.take("/on_behalf", OnBehalf::parse(&name)));
+        Self { reason, on_behalf }
+    }
 }
 
 /// The wire's words for the two levels, and the domain's.
