@@ -10,6 +10,7 @@ use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+mod ahead;
 mod bodies;
 mod commands;
 mod description;
@@ -74,6 +75,10 @@ impl Api {
 
     async fn patch(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PATCH, path, None, &body.to_string()).await
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, None, &body.to_string()).await
     }
 
     /// Creates a staging and waits until it runs.

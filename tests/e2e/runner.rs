@@ -1,6 +1,7 @@
 //! Runs and checks: failures, hanging wrappers, crashes.
 
 mod crash;
+mod init;
 mod life;
 mod shim;
 mod trees;

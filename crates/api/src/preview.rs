@@ -89,7 +89,8 @@ pub struct Preview {
     /// The wrapper that would be run, and its arguments; absent when none would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execute: Option<Execute>,
-    /// The whole effective configuration after, every key of both levels in order; empty when none would be frozen.
+    /// The whole effective configuration after, every key of both levels in order; empty if there is no such staging
+    /// then.
     pub configuration: Vec<ConfigurationKey>,
     /// The version of the staging's stream on which this was judged; 0 when the name is new.
     pub version: i64,

@@ -31,6 +31,9 @@ pub struct Problem {
     /// More of the run that is in the way, when the staging is busy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_way: Option<UnderWay>,
+    /// The version of the event that is in the way of an edit: somebody else's change of the same thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
     /// When the staging that was asked for was cleaned up, if its name ever had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleaned_up_at: Option<DateTime<Utc>>,

@@ -29,7 +29,7 @@ pub struct Stagings;
 
 impl Projection for Stagings {
     const NAME: &'static str = "stagings";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     type Row = Entry;
 
     fn evolve(entry: Option<&Entry>, fact: &Fact) -> Result<Option<Entry>, Poison> {
@@ -62,10 +62,64 @@ pub struct Filter {
     pub archived: bool,
     /// Only names or tags that contain this; capitals do not matter.
     pub text: Option<String>,
-    /// Only names after this one.
-    pub after: Option<StagingName>,
+    /// Only those that have been archived since this moment or longer.
+    pub archived_before: Option<DateTime<Utc>>,
+    /// In which order.
+    pub sort: Sort,
+    /// Only those after this one, in that order.
+    pub after: Option<Cursor>,
     /// At most this many; what is outside of 1 to [`LIMIT_MAX`] is brought inside.
     pub limit: u32,
+}
+
+/// What a listing is sorted by; among equals by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub by: SortBy,
+    /// The other way round. What has no value stands at the end either way.
+    pub descending: bool,
+}
+
+/// By what stagings can be sorted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// Its name.
+    #[default]
+    Name,
+    /// Its status, in the order of [`Status::ALL`].
+    Status,
+    /// When it was created.
+    Created,
+    /// When its status last changed.
+    Changed,
+    /// Since when it is archived.
+    Archived,
+}
+
+impl SortBy {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Name, Self::Status, Self::Created, Self::Changed, Self::Archived];
+
+    /// Its name, also in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Status => "status",
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Archived => "archived",
+        }
+    }
+}
+
+/// A place in a sorted listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// What the staging there is sorted by, as a number; 0 where names alone decide.
+    pub value: i64,
+    /// Its name.
+    pub name: StagingName,
 }
 
 impl Filter {
@@ -113,8 +167,18 @@ pub async fn get_at(
     Ok((entry, found.position))
 }
 
-/// One page of stagings as they are, by name, and the position that the answer reflects. A damaged row is left out, and
-/// said in the log.
-pub async fn list(pool: &PgPool, filter: &Filter) -> Result<(Vec<Row>, Position), ProjectionError> {
+/// One page of stagings as they are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    /// In the order that was asked for.
+    pub rows: Vec<Row>,
+    /// Where the page after this one begins; none when this is surely the last one.
+    pub next: Option<Cursor>,
+    /// What the answer reflects.
+    pub position: Position,
+}
+
+/// One page of stagings as they are. A damaged row is left out, and said in the log.
+pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Page, ProjectionError> {
     table::page(pool, filter).await
 }

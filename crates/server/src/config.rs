@@ -46,6 +46,10 @@ pub struct Settings {
     pub namespace: String,
     /// Most lifecycle wrappers that run at once.
     pub max_runs: usize,
+    /// Most checks, and calls of `info`, at once.
+    pub max_checks: usize,
+    /// Most calls of `defaults`, `config_check` and `tags` at once; what finds no place waits, bounded.
+    pub max_questions: usize,
     /// How long a pass of the check is awaited after a wrapper's exit 0.
     pub status_timeout: Duration,
     /// Times of the runner.
@@ -149,6 +153,8 @@ impl Settings {
             base_domain: text(flags.base_domain.clone(), "localhost"),
             namespace: text(flags.namespace.clone(), "dm"),
             max_runs: flags.max_runs.unwrap_or(8),
+            max_checks: flags.max_checks.unwrap_or(16),
+            max_questions: flags.max_questions.unwrap_or(8),
             status_timeout: flags.status_timeout.map_or(Duration::from_mins(5), Duration::from),
             times: times(&flags),
             log: flags.log.unwrap_or(LogFormat::Text),
@@ -181,9 +187,12 @@ impl Settings {
                 return Err(SettingsError::Limit { name, value: duration::show(value), rule });
             }
         }
-        if !(1..=256).contains(&self.max_runs) {
-            let value = self.max_runs.to_string();
-            return Err(SettingsError::Limit { name: "max-runs", value, rule: "1 to 256".to_owned() });
+        for (name, value) in
+            [("max-runs", self.max_runs), ("max-checks", self.max_checks), ("max-questions", self.max_questions)]
+        {
+            if !(1..=256).contains(&value) {
+                return Err(SettingsError::Limit { name, value: value.to_string(), rule: "1 to 256".to_owned() });
+            }
         }
         self.times.agree()
     }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use dm_api::{Problem, UnderWay, Violation};
-use dm_domain::ids::{RunId, StagingName};
+use dm_domain::ids::{RunId, StagingName, Version};
 use dm_domain::staging::moment;
 use uuid::Uuid;
 
@@ -96,6 +96,8 @@ pub(crate) mod codes {
         UNREADABLE: SERVICE_UNAVAILABLE "unreadable", "the log has an event that this build does not know, so nothing is decided on it";
         TIMED_OUT: SERVICE_UNAVAILABLE "timed_out", "the answer took too long";
         DEFAULTS_UNAVAILABLE: SERVICE_UNAVAILABLE "defaults_unavailable", "the wrapper `defaults` gave no answer; `detail` has the cause";
+        TAGS_UNAVAILABLE: SERVICE_UNAVAILABLE "tags_unavailable", "the wrapper `tags` gave no answer; `detail` has the cause";
+        INIT_UNFINISHED: SERVICE_UNAVAILABLE "init_unfinished", "the wrapper `init` has not ended well yet, so no other is asked; `detail` has the cause";
         CONFIG_CHECK_UNAVAILABLE: SERVICE_UNAVAILABLE "config_check_unavailable", "the wrapper `config_check` gave no answer; `detail` has the cause";
     }
 }
@@ -113,6 +115,7 @@ struct Refusal {
     errors: Vec<Violation>,
     run: Option<RunId>,
     under_way: Option<UnderWay>,
+    version: Option<Version>,
     cleaned_up_at: Option<DateTime<Utc>>,
     retry_after_seconds: Option<u32>,
     cause: Option<String>,
@@ -128,6 +131,7 @@ impl ApiError {
             errors: Vec::new(),
             run: None,
             under_way: None,
+            version: None,
             cleaned_up_at: None,
             retry_after_seconds: None,
             cause: None,
@@ -159,6 +163,14 @@ impl ApiError {
     /// What of the request is at fault.
     pub(crate) fn errors(mut self, errors: Vec<Violation>) -> Self {
         self.0.errors = errors;
+        self
+    }
+
+    /// The same refusal of a request that stood elsewhere: `place` says where each pointer is then.
+    pub(crate) fn moved(mut self, place: impl Fn(&str) -> String) -> Self {
+        for violation in &mut self.0.errors {
+            violation.pointer = place(&violation.pointer);
+        }
         self
     }
 
@@ -198,6 +210,7 @@ impl ApiError {
             errors: refusal.errors.clone(),
             run: refusal.run.map(|run| run.0),
             under_way: refusal.under_way.clone(),
+            version: refusal.version.map(|version| version.0),
             cleaned_up_at: refusal.cleaned_up_at,
             request_id,
         }

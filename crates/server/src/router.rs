@@ -5,7 +5,7 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use crate::app::App;
-use crate::http::{commands, context, probes, runs, service, stagings};
+use crate::http::{commands, context, preview, probes, runs, service, stagings, tags};
 
 /// What `dmc` asks, behind mutual TLS: whoever is not known is refused.
 pub fn dmc(app: App) -> Router {
@@ -20,6 +20,8 @@ pub fn dmc(app: App) -> Router {
         .route("/api/v1/stagings/{name}/configuration", get(stagings::configuration))
         .route("/api/v1/stagings/{name}/runs", get(stagings::runs))
         .route("/api/v1/stagings/{name}/events", get(stagings::events))
+        .route("/api/v1/tags", get(tags::list))
+        .route("/api/v1/preview", post(preview::preview))
         .route("/api/v1/runs/{id}", get(runs::get))
         .route("/api/v1/runs/{id}/output", get(runs::output))
         .route("/api/v1/whoami", get(service::whoami))

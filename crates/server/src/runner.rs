@@ -26,6 +26,7 @@ mod call;
 mod checks;
 mod commands;
 mod held;
+mod init;
 mod leftovers;
 mod lost;
 mod manifest;
@@ -39,7 +40,11 @@ mod supervise;
 mod text;
 pub mod wrapper;
 
-pub use wrapper::{ConfigCheck, LoadError, WrapperError, Wrappers};
+pub(crate) use answer::KnownTag;
+pub use init::State as InitState;
+pub(crate) use manifest::Program;
+pub(crate) use wrapper::WrapperError;
+pub use wrapper::{ConfigCheck, LoadError, Wrappers};
 
 use self::checks::Plans;
 use self::held::{Held, Purpose};
@@ -47,8 +52,6 @@ use self::output::Outputs;
 use crate::clock::Clock;
 use crate::config::{Settings, Times};
 
-/// Most checks, and calls of `info`, at once.
-const CHECKS_MAX: usize = 16;
 /// Between two steps at most.
 const STEP_EVERY: Duration = Duration::from_secs(1);
 /// Between two steps at least, and as a multiple of what a step takes: a flood of events must not become one of queries.
@@ -105,6 +108,7 @@ struct Inner {
     home: PathBuf,
     times: Times,
     max_runs: usize,
+    max_checks: usize,
     wake: Arc<Notify>,
     held: Held,
     plans: Mutex<Plans>,
@@ -137,6 +141,7 @@ impl Runner {
             home: settings.home.clone(),
             times: settings.times.clone(),
             max_runs: settings.max_runs,
+            max_checks: settings.max_checks,
             held: Held::new(Arc::clone(&wake)),
             wake,
             plans: Mutex::default(),
@@ -149,6 +154,7 @@ impl Runner {
             let (inner, ending) = (Arc::clone(&inner), inner.ending.clone());
             tokio::spawn(ending.run_until_cancelled_owned(endless.go(inner)));
         }
+        inner.work.spawn(init::go(Arc::clone(&inner)));
         inner.work.spawn(Arc::clone(&inner).look_for_work());
         Ok(Self { inner })
     }
@@ -161,6 +167,11 @@ impl Runner {
     /// The wrappers it calls.
     pub fn wrappers(&self) -> &Wrappers {
         &self.inner.wrappers
+    }
+
+    /// How the wrapper `init` goes.
+    pub fn init(&self) -> InitState {
+        self.inner.wrappers.init().borrow().clone()
     }
 
     /// What is true of a staging only now, as far as this replica knows.
@@ -243,6 +254,9 @@ impl Inner {
             Ok(()) | Err(ProjectionError::Behind { .. }) => {}
             Err(error) => return Err(error),
         }
+        if *self.wrappers.init().borrow() != InitState::Done {
+            return Ok(());
+        }
         for due in stagings::due(&self.pool, DUE_MAX).await? {
             if self.stopping.is_cancelled() {
                 return Ok(());
@@ -256,7 +270,7 @@ impl Inner {
         lock(&self.checked_at).retain(|staging, _| hints.binary_search_by(|hint| hint.staging.cmp(staging)).is_ok());
         let due = self.plans().due(Instant::now());
         for staging in due {
-            if self.stopping.is_cancelled() || self.held.count().1 >= CHECKS_MAX {
+            if self.stopping.is_cancelled() || self.held.count().1 >= self.max_checks {
                 return Ok(());
             }
             if self.held.purpose(&staging).is_none() {
@@ -276,7 +290,7 @@ impl Inner {
                 false
             }
             (DueWork::Stop, Some(Purpose::Run(..))) => true,
-            (DueWork::Links, None) => checks < CHECKS_MAX,
+            (DueWork::Links, None) => checks < self.max_checks,
             (DueWork::Run | DueWork::Links, Some(_)) | (DueWork::Stop, _) => false,
         }
     }

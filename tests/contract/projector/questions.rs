@@ -5,7 +5,7 @@ use dm_domain::staging::event::Outcome;
 use dm_domain::staging::{CheckResult, Status, Verb, Wish};
 use dm_eventstore::Position;
 use dm_projector::runs::RunState;
-use dm_projector::stagings::{DueWork, Filter, Gone};
+use dm_projector::stagings::{DueWork, Filter, Gone, Page, Sort, SortBy};
 use dm_projector::{audit, runs, stagings};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -14,16 +14,35 @@ use super::history;
 use super::rack::{Rack, name};
 
 async fn names(pool: &PgPool, filter: Filter) -> Vec<String> {
-    let (rows, _) = stagings::list(pool, &Filter { limit: 200, ..filter }).await.unwrap();
-    rows.into_iter().map(|row| row.name.to_string()).collect()
+    let page = stagings::list(pool, &Filter { limit: 200, ..filter }).await.unwrap();
+    page.rows.into_iter().map(|row| row.name.to_string()).collect()
 }
 
-/// Brings a staging from running to gone.
-async fn remove(rack: &mut Rack, of: &str) -> Position {
+/// The whole listing, in pages of one.
+async fn by_ones(pool: &PgPool, filter: Filter) -> Vec<String> {
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = stagings::list(pool, &Filter { after, limit: 1, ..filter.clone() }).await.unwrap();
+        listed.extend(page.rows.into_iter().map(|row| row.name.to_string()));
+        after = page.next;
+        if after.is_none() || listed.len() > 100 {
+            return listed;
+        }
+    }
+}
+
+/// Brings a running staging away.
+async fn archive(rack: &mut Rack, of: &str) {
     rack.ask(of, |_| Wish::Delete { status_timeout: std::time::Duration::from_mins(1) }).await;
     rack.ask(of, |life| life.start(1)).await;
     rack.ask(of, |life| life.finish(Outcome::Exited(0))).await;
     rack.ask(of, |life| life.check(CheckResult::Pass, None)).await;
+}
+
+/// Brings a staging from running to gone.
+async fn remove(rack: &mut Rack, of: &str) -> Position {
+    archive(rack, of).await;
     rack.ask(of, |_| Wish::Cleanup { force: false, archived_for: None }).await;
     rack.ask(of, |life| life.start(1)).await;
     rack.ask(of, |life| life.finish(Outcome::Exited(0))).await
@@ -34,7 +53,7 @@ async fn before_the_first_step_everything_is_empty_and_at_the_start() {
     let rack = Rack::create().await;
     let never = Gone { cleaned_up_at: None };
     assert_eq!(stagings::get(&rack.pool, &name("demo")).await.unwrap(), (Err(never), Position(0)));
-    assert_eq!(stagings::list(&rack.pool, &Filter::default()).await.unwrap(), (vec![], Position(0)));
+    assert_eq!(stagings::list(&rack.pool, &Filter::default()).await.unwrap(), Page::default());
     assert_eq!(runs::get(&rack.pool, RunId(Uuid::nil())).await.unwrap(), (None, Position(0)));
     assert_eq!(runs::list(&rack.pool, &name("demo"), None, 1).await.unwrap(), (vec![], Position(0)));
     let (lines, position) = audit::history(&rack.pool, &name("demo"), Version::NONE, 1).await.unwrap();
@@ -48,17 +67,14 @@ async fn a_listing_is_filtered_by_status_archived_and_text() {
     rack.run("running").await;
     rack.roll("new", 0, 3).await;
     rack.run("away").await;
-    rack.ask("away", |_| Wish::Delete { status_timeout: std::time::Duration::from_mins(1) }).await;
-    rack.ask("away", |life| life.start(1)).await;
-    rack.ask("away", |life| life.finish(Outcome::Exited(0))).await;
-    rack.ask("away", |life| life.check(CheckResult::Pass, None)).await;
+    archive(&mut rack, "away").await;
     rack.run("gone").await;
     let end = remove(&mut rack, "gone").await;
     rack.catch_up().await;
     let text = |text: &str| Filter { text: Some(text.to_owned()), archived: true, ..Filter::default() };
 
-    let (rows, position) = stagings::list(&rack.pool, &Filter { limit: 200, ..Filter::default() }).await.unwrap();
-    assert_eq!((rows.len(), position), (2, end));
+    let page = stagings::list(&rack.pool, &Filter { limit: 200, ..Filter::default() }).await.unwrap();
+    assert_eq!((page.rows.len(), page.position), (2, end));
     assert_eq!(names(&rack.pool, Filter::default()).await, ["new", "running"]);
     assert_eq!(names(&rack.pool, Filter { archived: true, ..Filter::default() }).await, ["away", "new", "running"]);
     let statuses = vec![Status::CreatePending];
@@ -73,6 +89,45 @@ async fn a_listing_is_filtered_by_status_archived_and_text() {
 }
 
 #[tokio::test]
+async fn a_listing_is_sorted_by_what_is_asked_for_and_paged_in_that_order() {
+    let mut rack = Rack::create().await;
+    for of in ["b", "a", "d", "c"] {
+        rack.run(of).await;
+    }
+    for of in ["d", "a"] {
+        archive(&mut rack, of).await;
+    }
+    rack.roll("e", 0, 1).await;
+    rack.catch_up().await;
+    let sorted = async |by, descending| {
+        let sort = Sort { by, descending };
+        let filter = Filter { archived: true, sort, ..Filter::default() };
+        let whole = names(&rack.pool, filter.clone()).await;
+        assert_eq!(by_ones(&rack.pool, filter).await, whole, "{sort:?}");
+        whole.concat()
+    };
+    assert_eq!(sorted(SortBy::Name, false).await, "abcde");
+    assert_eq!(sorted(SortBy::Name, true).await, "edcba");
+    // Running, CreatePending, Archived; among equals by name.
+    assert_eq!(sorted(SortBy::Status, false).await, "bcead");
+    assert_eq!(sorted(SortBy::Status, true).await, "adebc");
+    assert_eq!(sorted(SortBy::Created, false).await, "badce");
+    assert_eq!(sorted(SortBy::Created, true).await, "ecdab");
+    assert_eq!(sorted(SortBy::Changed, false).await, "bcdae");
+    // What is not archived has no place in this order, so it comes last.
+    assert_eq!(sorted(SortBy::Archived, false).await, "dabce");
+    assert_eq!(sorted(SortBy::Archived, true).await, "adbce");
+
+    let since = |row: &stagings::Row| row.archived_at().expect("it is archived");
+    let d = since(&stagings::get(&rack.pool, &name("d")).await.unwrap().0.unwrap());
+    let a = since(&stagings::get(&rack.pool, &name("a")).await.unwrap().0.unwrap());
+    let before = |moment| Filter { archived: true, archived_before: Some(moment), ..Filter::default() };
+    assert_eq!(names(&rack.pool, before(d)).await, ["d"]);
+    assert_eq!(names(&rack.pool, before(a)).await, ["a", "d"]);
+    assert_eq!(names(&rack.pool, before(d - chrono::TimeDelta::microseconds(1))).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn pages_follow_each_other_without_gaps_or_repetitions() {
     let mut rack = Rack::create().await;
     let all = ["a", "a-1", "b", "c"];
@@ -82,17 +137,9 @@ async fn pages_follow_each_other_without_gaps_or_repetitions() {
     rack.ask("a", |_| Wish::Cancel { run: None }).await;
     rack.roll("a", 0, 1).await;
     rack.catch_up().await;
-    let mut listed = Vec::new();
-    let mut after = None;
-    for _ in all {
-        let filter = Filter { after: after.clone(), limit: 1, ..Filter::default() };
-        let (rows, _) = stagings::list(&rack.pool, &filter).await.unwrap();
-        after = rows.last().map(|row| row.name.clone());
-        listed.extend(rows.into_iter().map(|row| row.name.to_string()));
-    }
-    assert_eq!(listed, all);
+    assert_eq!(by_ones(&rack.pool, Filter::default()).await, all);
     // A limit outside of the bounds is brought inside.
-    assert_eq!(stagings::list(&rack.pool, &Filter::default()).await.unwrap().0.len(), 1);
+    assert_eq!(stagings::list(&rack.pool, &Filter::default()).await.unwrap().rows.len(), 1);
 
     let (newest, _) = runs::list(&rack.pool, &name("a"), None, 1).await.unwrap();
     let (older, _) = runs::list(&rack.pool, &name("a"), Some(newest[0].version), 200).await.unwrap();

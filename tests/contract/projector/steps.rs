@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use dm_domain::ids::Version;
 use dm_eventstore::Position;
-use dm_projector::{ProjectionError, Projector, Stepped, audit, runs, stagings};
+use dm_projector::runs::Runs;
+use dm_projector::stagings::Stagings;
+use dm_projector::{Projection, ProjectionError, Projector, Stepped, audit, runs, stagings};
 
 use super::fold::assert_agrees;
 use super::rack::{Rack, catch_up, dump, name};
@@ -118,7 +120,7 @@ async fn a_damaged_row_stops_its_staging_until_a_rebuild() {
     let stopped = rack.projector.quarantined().await.unwrap();
     let named: Vec<_> = stopped.iter().map(|one| (one.projection.as_str(), one.key.as_str())).collect();
     assert_eq!(named, [("stagings", "bad")]);
-    let (listed, _) = stagings::list(&rack.pool, &stagings::Filter { limit: 9, ..Default::default() }).await.unwrap();
+    let listed = stagings::list(&rack.pool, &stagings::Filter { limit: 9, ..Default::default() }).await.unwrap().rows;
     assert_eq!(listed.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["good"]);
     rack.projector.rebuild("stagings").await.unwrap();
     assert_agrees(Some(&entry(&rack, "bad").await), rack.state("bad"));
@@ -161,13 +163,16 @@ async fn a_raised_version_fills_a_generation_beside_the_one_that_is_read() {
     // Rows of the older generation are read until the new one stands where they do.
     assert!(head > Position(500), "more than a step takes");
     assert_eq!(rack.projector.step().await.unwrap(), Stepped::More);
-    assert_eq!(stagings::list(&rack.pool, &stagings::Filter::default()).await.unwrap().1, head);
+    assert_eq!(stagings::list(&rack.pool, &stagings::Filter::default()).await.unwrap().position, head);
     assert_eq!(rack.projector.position().await.unwrap(), head);
     rack.catch_up().await;
     assert_eq!(rack.projector.position().await.unwrap(), head);
     let generations: Vec<(i32, i32)> =
-        sqlx::query_as("SELECT DISTINCT generation, version FROM checkpoints").fetch_all(&rack.pool).await.unwrap();
-    assert_eq!(generations, [(2, 1)]);
+        sqlx::query_as("SELECT DISTINCT generation, version FROM checkpoints ORDER BY version")
+            .fetch_all(&rack.pool)
+            .await
+            .unwrap();
+    assert_eq!(generations, [(2, Runs::VERSION), (2, Stagings::VERSION)]);
     for of in ["stagings", "runs", "audit"] {
         rack.projector.rebuild(of).await.unwrap();
     }

@@ -1,22 +1,25 @@
 //! Commands: one result for each key, the right refusal in each state, and a receipt that leads further.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use dm_domain::staging::moment;
-use dm_tests::dms::{Setup, executable_file};
+use dm_tests::dms::{Setup, executable, executable_file};
 use dm_tests::eventually::eventually;
+use dm_tests::tls;
+use nix::unistd::{User, geteuid};
 use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Api, RUN, refusal, run_of, text};
+use super::{Answer, Api, RUN, refusal, run_of, text};
 
 const ALL: &str = "/api/v1/stagings";
 const ONE: &str = "/api/v1/stagings/web";
 
 /// A folder of wrappers that succeed at once, but for those given as shell lines.
-fn wrappers(special: &[(&str, &str)]) -> TempDir {
+pub(super) fn wrappers(special: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::Builder::new().prefix("dm-wrappers-").tempdir_in("/var/tmp").expect("a folder");
     let write = |verb: &str, line: &str| {
         executable_file(&folder.path().join(verb), format!("#!/bin/sh\n{line}\n").as_bytes());
@@ -29,6 +32,18 @@ fn wrappers(special: &[(&str, &str)]) -> TempDir {
     }
     fs::write(folder.path().join("wrappers.toml"), "contract = 1\n").expect("the folder is ours");
     folder
+}
+
+/// Certificates for whoever runs the tests, who administers, and for a user: the folder, and the user's certificate and key.
+fn certificates() -> (TempDir, [PathBuf; 2]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let login = User::from_uid(geteuid()).expect("users can be looked up").expect("everybody has a name").name;
+    let mut command = Command::new(executable());
+    command.args(["certs", "--client", &format!("admin/{login}"), "--client", "user/ben", "--dir"]).arg(folder.path());
+    assert!(command.output().expect("dms was built").status.success());
+    let of = |ending: &str| folder.path().join(format!("user-ben.{ending}"));
+    let files = [of("crt"), of("key")];
+    (folder, files)
 }
 
 /// A shell line that ends when the file is there.
@@ -81,7 +96,7 @@ async fn a_receipt_leads_to_the_run_and_to_ones_own_write() {
     let staging = api.get(ONE).await.json();
     let allowed: Vec<_> =
         staging["allowed_actions"].as_array().expect("a list").iter().map(|one| &one["action"]).collect();
-    assert_eq!(allowed, ["update", "delete", "restore", "cleanup"]);
+    assert_eq!(allowed, ["update", "delete", "restore", "cleanup", "retry", "cancel"]);
     assert_eq!(staging["last_run"], accepted["run"]);
     assert!(text(&staging["created_by"]).starts_with("admin/"), "{staging}");
 }
@@ -125,6 +140,9 @@ async fn a_busy_staging_names_its_run() {
     for verb in ["delete", "restore", "cleanup"] {
         let problem = api.post(&format!("{ONE}/{verb}"), &json!({})).await.problem();
         assert_eq!((problem.status, problem.code.as_str(), problem.run), (409, "busy", Some(run)));
+        let under_way = problem.under_way.expect("it says what is in the way");
+        assert_eq!((under_way.verb.as_str(), under_way.by.starts_with("admin/")), ("create", true));
+        assert!((0..60_000).contains(&under_way.age_ms), "{under_way:?}");
     }
     assert_eq!(api.patch(ONE, &json!({})).await.refusal(), refusal(409, "busy"));
     assert_eq!(api.asked("web").await, ["CreateRequested"]);
@@ -189,7 +207,11 @@ async fn an_edit_is_refused_only_where_somebody_else_was() {
     let edit = |base: i64, key: &str| json!({"base": base, "set": [{"level": "app", "key": key, "text": "x"}]});
     assert_eq!(api.patch(ONE, &edit(1, "a")).await.status, 202);
     api.has_status("web", "Running").await;
-    assert_eq!(api.patch(ONE, &edit(1, "a")).await.refusal(), refusal(409, "edit_conflict"));
+    let conflict = api.patch(ONE, &edit(1, "a")).await.problem();
+    assert_eq!((conflict.status, conflict.code.as_str()), (409, "edit_conflict"));
+    let theirs = api.get(ONE).await.json()["configuration_version"].as_i64();
+    assert_eq!(conflict.version, theirs, "it names the other's event");
+    assert!(conflict.detail.contains(&format!("version {}", theirs.expect("a number"))), "{conflict:?}");
     assert_eq!(api.patch(ONE, &edit(1, "b")).await.status, 202);
     api.has_status("web", "Running").await;
     let unknown = api.patch(ONE, &edit(2, "c")).await;
@@ -226,4 +248,120 @@ async fn what_wrappers_say_of_a_configuration_is_told_and_nothing_is_appended() 
     let configuration = api.get(&format!("{ONE}/configuration?at_least={position}")).await.json();
     let expected = json!([{"level": "app", "key": "greeting", "text": "hello", "overridden": false}]);
     assert_eq!(configuration["keys"], expected);
+}
+
+#[tokio::test]
+async fn an_apply_makes_it_so_whatever_it_was() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let open = gate.path().join("open");
+    let folder = wrappers(&[("create", &until(&open)), ("defaults", "echo app,colour,blue")]);
+    let api = Api::of(Setup::new().wrappers(folder.path())).await;
+    let apply = async |body: serde_json::Value| api.put(ONE, &body).await;
+    let colour = |value: &str| json!({"tag": "v1", "set": [{"level": "app", "key": "colour", "text": value}]});
+
+    let created = apply(colour("red")).await;
+    assert_eq!(created.status, 202, "{created:?}");
+    let same = apply(colour("red")).await;
+    assert_eq!((same.status.as_u16(), run_of(&same.json())), (200, run_of(&created.json())), "just that is under way");
+    assert_eq!(apply(colour("blue")).await.refusal(), refusal(409, "busy"));
+    fs::write(&open, "").expect("the folder is ours");
+    api.has_status("web", "Running").await;
+
+    let quiet = apply(json!({"tag": "v1"})).await;
+    assert_eq!((quiet.status.as_u16(), &quiet.json()["quiet"]), (200, &json!(true)), "what is not named stays");
+    assert_eq!(api.asked("web").await, ["CreateRequested"]);
+    assert_eq!(apply(json!({"tag": "v1", "always": true})).await.status, 202);
+    api.has_status("web", "Running").await;
+    assert_eq!(apply(json!({"tag": "v2", "reset": [{"level": "app", "key": "colour"}]})).await.status, 202);
+    api.has_status("web", "Running").await;
+    assert_eq!(api.get(ONE).await.json()["tag"], "v2");
+    assert_eq!(api.post(&format!("{ONE}/delete"), &json!({})).await.status, 202);
+    api.has_status("web", "Archived").await;
+    assert_eq!(apply(json!({"tag": "v2"})).await.status, 202);
+    api.has_status("web", "Running").await;
+    let asked = api.asked("web").await;
+    let told = ["CreateRequested", "UpdateRequested", "UpdateRequested", "DeleteRequested", "RestoreRequested"];
+    assert_eq!(asked, told);
+}
+
+#[tokio::test]
+async fn a_failed_run_can_be_retried_and_a_forced_cleanup_needs_its_force_again() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let broken = gate.path().join("broken");
+    fs::write(&broken, "").expect("the folder is ours");
+    let fails = format!("[ ! -e '{}' ]", broken.display());
+    let folder = wrappers(&[("create", &fails), ("cleanup", &fails)]);
+    let (certs, user) = certificates();
+    let setup = Setup::new().wrappers(folder.path()).argument(format!("--certs={}", certs.path().display()));
+    let api = Api::of(setup).await;
+    api.created("web").await;
+    api.has_status("web", "Failure").await;
+    let retry = format!("{ONE}/retry");
+    let cleanup = format!("{ONE}/cleanup");
+    let force = json!({"force": true, "reason": "it never came up", "on_behalf": "the shop team"});
+
+    assert_eq!(api.post(&cleanup, &json!({})).await.refusal(), refusal(409, "wrong_status"));
+    assert_eq!(api.post(&cleanup, &force).await.status, 202);
+    api.has_status("web", "Failure").await;
+    assert_eq!(api.get(ONE).await.json()["reason"], "cleanup_failed");
+    assert_eq!(api.post(&retry, &json!({})).await.refusal(), refusal(409, "forced_cleanup"));
+    let events = api.get(&format!("{ONE}/events")).await.json();
+    let forced = events["items"].as_array().expect("a list").iter().find(|event| event["type"] == "CleanupRequested");
+    assert_eq!(forced.expect("it is there")["on_behalf"], "the shop team");
+
+    let update = api.patch(ONE, &json!({})).await;
+    assert_eq!(update.status, 202);
+    api.has_status("web", "Running").await;
+    assert_eq!(api.post(&retry, &json!({})).await.refusal(), refusal(409, "wrong_status"));
+    let user = tls::client(&certs.path().join("ca.crt"), Some((&user[0], &user[1])), api.dms.dmc());
+    let as_user =
+        async |path: &str, body: &serde_json::Value| Answer::of(user.post(api.dms.url(path)).json(body)).await;
+    assert_eq!(as_user(&cleanup, &force).await.refusal(), refusal(403, "not_allowed"));
+    assert_eq!(as_user(&format!("{ONE}/delete"), &json!({})).await.status, 202, "a user may do the rest");
+}
+
+#[tokio::test]
+async fn a_cleanup_by_age_spares_what_is_young() {
+    let api = Api::start().await;
+    api.running("web").await;
+    let cleanup = format!("{ONE}/cleanup");
+    assert_eq!(api.post(&cleanup, &json!({"archived_for": 0})).await.refusal(), refusal(409, "wrong_status"));
+    assert_eq!(api.post(&format!("{ONE}/delete"), &json!({})).await.status, 202);
+    api.has_status("web", "Archived").await;
+    assert_eq!(api.post(&cleanup, &json!({"archived_for": 3600})).await.refusal(), refusal(409, "too_young"));
+    let old = async |seconds: u32| {
+        let answer = api.get(&format!("{ALL}?archived_for={seconds}")).await.json();
+        answer["items"].as_array().expect("a list").len()
+    };
+    assert_eq!((old(3600).await, old(0).await), (0, 1));
+    assert_eq!(api.post(&cleanup, &json!({"archived_for": 0})).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_cancel_takes_back_what_has_not_begun_and_stops_what_has() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let open = gate.path().join("open");
+    let folder = wrappers(&[("create", &until(&open))]);
+    let api = Api::of(Setup::new().argument("--max-runs=1").wrappers(folder.path())).await;
+    let first = run_of(&api.created("web").await);
+    eventually("web runs", RUN, || async {
+        (api.get(ONE).await.json()["activity"]["kind"] == "running").then_some(())
+    })
+    .await;
+    let second = run_of(&api.created("shop").await);
+    let cancel = |name: &str| format!("{ALL}/{name}/cancel");
+    let other = api.post(&cancel("shop"), &json!({"run": first})).await;
+    assert_eq!(other.refusal(), refusal(409, "other_run"));
+    let withdrawn = api.post(&cancel("shop"), &json!({"run": second})).await;
+    assert_eq!((withdrawn.status.as_u16(), run_of(&withdrawn.json())), (202, second));
+    let seen = format!("/api/v1/runs/{second}?at_least={}", withdrawn.json()["position"]);
+    assert_eq!(api.get(&seen).await.json()["state"], "withdrawn");
+    assert_eq!(api.post(&cancel("shop"), &json!({})).await.refusal(), refusal(404, "staging_not_found"));
+
+    assert_eq!(api.post(&cancel("web"), &json!({})).await.status, 202);
+    api.has_status("web", "Failure").await;
+    let web = api.get(ONE).await.json();
+    assert_eq!(web["reason"], "cancelled");
+    assert!(text(&web["cause"]).starts_with("cancelled by admin/"), "{web}");
+    assert_eq!(api.post(&cancel("web"), &json!({})).await.refusal(), refusal(409, "wrong_status"));
 }

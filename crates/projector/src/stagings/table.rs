@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use dm_domain::ids::StagingName;
+use dm_domain::staging::Status;
 use dm_eventstore::Position;
 use sqlx::{PgConnection, PgPool};
 
 use crate::stagings::hints::Hints;
-use crate::stagings::{Entry, Filter, Gone, LIMIT_MAX, Row, Stagings};
+use crate::stagings::{Cursor, Entry, Filter, Gone, LIMIT_MAX, Page, Row, Sort, Stagings};
 use crate::step::{Rows, Table, Versioned};
 use crate::{Poison, Projection, ProjectionError};
 
@@ -69,28 +70,51 @@ pub(super) async fn newest_at(pool: &PgPool, name: &StagingName, at: Position) -
     }))
 }
 
-/// One page by name.
-pub(super) async fn page(pool: &PgPool, filter: &Filter) -> Result<(Vec<Row>, Position), ProjectionError> {
+/// One page, sorted. The number by which rows are sorted is made of whichever column was asked for, so that one keyset
+/// serves all orders; the rows that hold now are few enough to be sorted anew for each page.
+pub(super) async fn page(pool: &PgPool, filter: &Filter) -> Result<Page, ProjectionError> {
+    let Sort { by, descending } = filter.sort;
+    let limit = filter.limit.clamp(1, LIMIT_MAX);
     let found = sqlx::query!(
-        r#"SELECT c.position, s.key AS "key?", s.row::text AS row
+        r#"SELECT c.position, s.key AS "key?", s.row::text AS row, s.value AS "value?"
            FROM projections p JOIN checkpoints c USING (projection, generation)
            LEFT JOIN LATERAL (
-               SELECT key, row FROM stagings
-               WHERE generation = p.generation AND valid_to IS NULL AND status IS NOT NULL
-                   AND key > $1 AND status = ANY($2) AND ($3::text IS NULL OR key ILIKE $3 OR tag ILIKE $3)
-               ORDER BY key LIMIT $4
+               SELECT key, row, value FROM (
+                   SELECT key, row, COALESCE(CASE WHEN $6 THEN -1 ELSE 1 END * CASE $5
+                       WHEN 'status' THEN array_position($7::text[], status)::bigint
+                       WHEN 'created' THEN (extract(epoch FROM created_at) * 1000000)::bigint
+                       WHEN 'changed' THEN (extract(epoch FROM changed_at) * 1000000)::bigint
+                       WHEN 'archived' THEN (extract(epoch FROM archived_at) * 1000000)::bigint
+                       ELSE 0 END, 9223372036854775807) AS value
+                   FROM stagings
+                   WHERE generation = p.generation AND valid_to IS NULL AND status IS NOT NULL AND status = ANY($1)
+                       AND ($2::text IS NULL OR key ILIKE $2 OR tag ILIKE $2)
+                       AND ($3::timestamptz IS NULL OR archived_at <= $3)
+               ) sorted
+               WHERE $8::bigint IS NULL OR value > $8
+                   OR value = $8 AND CASE WHEN $5 = 'name' AND $6 THEN key < $9 ELSE key > $9 END
+               ORDER BY value, CASE WHEN $5 = 'name' AND $6 THEN key END DESC, key LIMIT $4
            ) s ON true
-           WHERE p.projection = 'stagings' ORDER BY s.key"#,
-        filter.after.as_ref().map_or("", StagingName::as_str),
+           WHERE p.projection = 'stagings'
+           ORDER BY s.value, CASE WHEN $5 = 'name' AND $6 THEN s.key END DESC, s.key"#,
         &filter.wanted(),
         filter.pattern(),
-        i64::from(filter.limit.clamp(1, LIMIT_MAX))
+        filter.archived_before,
+        i64::from(limit),
+        by.as_str(),
+        descending,
+        &Status::ALL.map(|status| status.to_string()),
+        filter.after.as_ref().map(|after| after.value),
+        filter.after.as_ref().map_or("", |after| after.name.as_str())
     )
     .fetch_all(pool)
     .await?;
     let position = found.first().map_or(Position::default(), |first| Position(first.position));
+    let full = usize::try_from(limit).is_ok_and(|limit| found.len() >= limit);
+    let last = found.last().filter(|_| full).and_then(|last| last.value.zip(last.key.as_deref()));
+    let next = last.and_then(|(value, key)| Some(Cursor { value, name: StagingName::parse(key).ok()? }));
     let stored = found.into_iter().filter_map(|found| found.key.zip(found.row));
-    Ok((stored.filter_map(|(key, row)| readable(&key, &row)).collect(), position))
+    Ok(Page { rows: stored.filter_map(|(key, row)| readable(&key, &row)).collect(), next, position })
 }
 
 /// A row, unless it is damaged: then only that is said, so that one bad row does not take all others with it.
@@ -141,12 +165,14 @@ impl Table for Stagings {
         .await?;
         sqlx::query!(
             r#"INSERT INTO stagings (generation, key, position, valid_to, row, cleaned_up_at, status, tag, work, due, checked,
-                   deadline, owner)
+                   deadline, owner, created_at, changed_at, archived_at)
                SELECT $1, key, position, lead(position) OVER (PARTITION BY key ORDER BY position), row::json,
-                   cleaned_up_at, status, tag, work, due, checked, deadline, owner
+                   cleaned_up_at, status, tag, work, due, checked, deadline, owner, created_at, changed_at, archived_at
                FROM unnest($2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-                   $8::text[], $9::timestamptz[], $10::boolean[], $11::timestamptz[], $12::uuid[])
-                   AS n (key, position, row, cleaned_up_at, status, tag, work, due, checked, deadline, owner)"#,
+                   $8::text[], $9::timestamptz[], $10::boolean[], $11::timestamptz[], $12::uuid[], $13::timestamptz[],
+                   $14::timestamptz[], $15::timestamptz[])
+                   AS n (key, position, row, cleaned_up_at, status, tag, work, due, checked, deadline, owner,
+                       created_at, changed_at, archived_at)"#,
             generation,
             &columns.keys,
             &columns.positions,
@@ -158,7 +184,10 @@ impl Table for Stagings {
             &columns.due as _,
             &columns.checked,
             &columns.deadlines as _,
-            &columns.owners as _
+            &columns.owners as _,
+            &columns.created as _,
+            &columns.changed as _,
+            &columns.archived as _
         )
         .execute(connection)
         .await?;
@@ -192,6 +221,9 @@ struct Columns {
     checked: Vec<bool>,
     deadlines: Vec<Option<DateTime<Utc>>>,
     owners: Vec<Option<sqlx::types::Uuid>>,
+    created: Vec<Option<DateTime<Utc>>>,
+    changed: Vec<Option<DateTime<Utc>>>,
+    archived: Vec<Option<DateTime<Utc>>>,
 }
 
 impl Columns {
@@ -209,6 +241,9 @@ impl Columns {
             columns.cleaned_up.push(gone.cleaned_up_at);
             columns.statuses.push(row.as_ref().map(|row| row.status().to_string()));
             columns.tags.push(row.as_ref().map(|row| row.configuration().tag.to_string()));
+            columns.created.push(row.as_ref().map(|row| row.created_at));
+            columns.changed.push(row.as_ref().map(|row| row.changed_at()));
+            columns.archived.push(row.as_ref().and_then(|row| row.archived_at()));
             let hints = row.as_deref().map(Hints::of).unwrap_or_default();
             let (work, due) = hints.due.unzip();
             columns.work.push(work.map(super::DueWork::as_str));

@@ -57,6 +57,12 @@ pub struct Flags {
     /// Most runs at once [default: 8]
     #[arg(long, env = "DM_MAX_RUNS", value_name = "N")]
     pub max_runs: Option<usize>,
+    /// Most checks, and calls of info, at once [default: 16]
+    #[arg(long, env = "DM_MAX_CHECKS", value_name = "N")]
+    pub max_checks: Option<usize>,
+    /// Most calls of defaults, `config_check` and tags at once [default: 8]
+    #[arg(long, env = "DM_MAX_QUESTIONS", value_name = "N")]
+    pub max_questions: Option<usize>,
     /// How long a check may take to pass after a run [default: 5m]
     #[arg(long, env = "DM_STATUS_TIMEOUT", value_name = "TIME")]
     pub status_timeout: Option<Setting>,
@@ -123,6 +129,8 @@ impl Flags {
             base_domain: own.base_domain.or(file.base_domain),
             namespace: own.namespace.or(file.namespace),
             max_runs: own.max_runs.or(file.max_runs),
+            max_checks: own.max_checks.or(file.max_checks),
+            max_questions: own.max_questions.or(file.max_questions),
             status_timeout: own.status_timeout.or(file.status_timeout),
             lease_ttl: own.lease_ttl.or(file.lease_ttl),
             lease_renewal: own.lease_renewal.or(file.lease_renewal),

@@ -6,6 +6,7 @@ use dm_eventstore::{AppendError, DecodeError, ReadError, TransactError};
 use dm_projector::ProjectionError;
 
 use crate::error::{ApiError, Code, codes};
+use crate::runner::{Program, WrapperError};
 
 impl ApiError {
     /// A reasoned no. `now` is the database's time: it says how long what is in the way has been there.
@@ -21,10 +22,19 @@ impl ApiError {
                 age_ms: (now - since).num_milliseconds().max(0),
             });
         }
+        if let Rejection::EditConflict { theirs, .. } = rejection {
+            error.0.version = Some(*theirs);
+        }
         if let Rejection::NotFound { cleaned_up_at } = rejection {
             error.0.cleaned_up_at = *cleaned_up_at;
         }
         error
+    }
+
+    /// A wrapper that is asked gave no answer; `code` says which, unless none is asked because `init` has not ended well.
+    pub(crate) fn wrapper(code: Code, error: &WrapperError) -> Self {
+        let code = if error.wrapper == Program::Init { codes::INIT_UNFINISHED } else { code };
+        Self::new(code, error.to_string()).retry_after(10)
     }
 
     /// A command that was not carried out, or whose end is not known.
@@ -216,6 +226,8 @@ mod tests {
                     codes::TIMED_OUT,
                     codes::DEFAULTS_UNAVAILABLE,
                     codes::CONFIG_CHECK_UNAVAILABLE,
+                    codes::TAGS_UNAVAILABLE,
+                    codes::INIT_UNFINISHED,
                 ]
                 .contains(code),
                 "{}",

@@ -48,6 +48,18 @@ impl Asked {
         Ok(Self { identity, path_name, method: parts.method, path, headers: parts.headers, bytes })
     }
 
+    /// Another request of the same caller, as it would have come for itself.
+    pub(crate) fn about(&self, path_name: Option<String>, body: &str) -> Self {
+        Self {
+            identity: self.identity.clone(),
+            path_name,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            bytes: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
     /// What the body says.
     pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         body::parse(&self.headers, &self.bytes)

@@ -7,12 +7,14 @@ use dm_domain::staging::Wish;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::flow::carry_out;
-use crate::http::input;
+use crate::http::asked::Asked;
+use crate::http::flow::{Understand, carry_out};
+use crate::http::input::{self, Draft};
 use crate::http::openapi::{
     ApplyRefusals, CancelRefusals, ChangeRefusals, CleanupRefusals, CreateRefusals, PlainRefusals, RetryRefusals,
     WriteHeaders,
 };
+use crate::http::violations::Violations;
 
 /// Creates a staging
 #[utoipa::path(
@@ -29,10 +31,7 @@ use crate::http::openapi::{
     )
 )]
 pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "create", request, |app, asked, violations| {
-        Ok(input::create(asked.body()?, app.settings.status_timeout, violations))
-    })
-    .await
+    carry_out(app, "create", request, understand_create).await
 }
 
 /// Changes the settings of a staging
@@ -52,11 +51,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     )
 )]
 pub(crate) async fn update(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "update", request, |app, asked, violations| {
-        let name = asked.name(violations);
-        Ok(input::change(name, asked.body()?, app.settings.status_timeout, Wish::Update, violations))
-    })
-    .await
+    carry_out(app, "update", request, understand_update).await
 }
 
 /// Brings an archived staging back, perhaps with other settings
@@ -74,11 +69,7 @@ pub(crate) async fn update(State(app): State<App>, request: Request) -> Result<R
     )
 )]
 pub(crate) async fn restore(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "restore", request, |app, asked, violations| {
-        let name = asked.name(violations);
-        Ok(input::change(name, asked.body()?, app.settings.status_timeout, Wish::Restore, violations))
-    })
-    .await
+    carry_out(app, "restore", request, understand_restore).await
 }
 
 /// Archives a staging
@@ -98,13 +89,7 @@ pub(crate) async fn restore(State(app): State<App>, request: Request) -> Result<
     )
 )]
 pub(crate) async fn delete(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "delete", request, |app, asked, violations| {
-        let name = asked.name(violations);
-        let body: dm_api::Delete = asked.body()?;
-        let wish = Wish::Delete { status_timeout: app.settings.status_timeout };
-        Ok(input::plain(name, wish, body.reason, body.on_behalf, violations))
-    })
-    .await
+    carry_out(app, "delete", request, understand_delete).await
 }
 
 /// Removes everything of an archived staging
@@ -124,11 +109,7 @@ pub(crate) async fn delete(State(app): State<App>, request: Request) -> Result<R
     )
 )]
 pub(crate) async fn cleanup(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "cleanup", request, |_, asked, violations| {
-        let name = asked.name(violations);
-        Ok(input::cleanup(name, asked.body()?, violations))
-    })
-    .await
+    carry_out(app, "cleanup", request, understand_cleanup).await
 }
 
 /// Makes a staging what it shall be, whatever it is now
@@ -148,11 +129,7 @@ pub(crate) async fn cleanup(State(app): State<App>, request: Request) -> Result<
     )
 )]
 pub(crate) async fn apply(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "apply", request, |app, asked, violations| {
-        let name = asked.name(violations);
-        Ok(input::apply(name, asked.body()?, app.settings.status_timeout, violations))
-    })
-    .await
+    carry_out(app, "apply", request, understand_apply).await
 }
 
 /// Runs the verb of the last run again
@@ -172,13 +149,7 @@ pub(crate) async fn apply(State(app): State<App>, request: Request) -> Result<Re
     )
 )]
 pub(crate) async fn retry(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "retry", request, |app, asked, violations| {
-        let name = asked.name(violations);
-        let body: dm_api::Retry = asked.body()?;
-        let wish = Wish::Retry { defaults: Values::default(), status_timeout: app.settings.status_timeout };
-        Ok(input::plain(name, wish, body.reason, body.on_behalf, violations))
-    })
-    .await
+    carry_out(app, "retry", request, understand_retry).await
 }
 
 /// Stops what is under way
@@ -198,9 +169,62 @@ pub(crate) async fn retry(State(app): State<App>, request: Request) -> Result<Re
     )
 )]
 pub(crate) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    carry_out(app, "cancel", request, |_, asked, violations| {
-        let name = asked.name(violations);
-        Ok(input::cancel(name, asked.body()?, violations))
-    })
-    .await
+    carry_out(app, "cancel", request, understand_cancel).await
+}
+
+/// How the body of each command becomes a wish.
+pub(crate) fn understanding(command: dm_api::Previewed) -> Understand {
+    match command {
+        dm_api::Previewed::Create => understand_create,
+        dm_api::Previewed::Update => understand_update,
+        dm_api::Previewed::Restore => understand_restore,
+        dm_api::Previewed::Delete => understand_delete,
+        dm_api::Previewed::Cleanup => understand_cleanup,
+        dm_api::Previewed::Apply => understand_apply,
+        dm_api::Previewed::Retry => understand_retry,
+        dm_api::Previewed::Cancel => understand_cancel,
+    }
+}
+
+fn understand_create(app: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    Ok(input::create(asked.body()?, app.settings.status_timeout, violations))
+}
+
+fn understand_update(app: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    Ok(input::change(name, asked.body()?, app.settings.status_timeout, Wish::Update, violations))
+}
+
+fn understand_restore(app: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    Ok(input::change(name, asked.body()?, app.settings.status_timeout, Wish::Restore, violations))
+}
+
+fn understand_delete(app: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    let body: dm_api::Delete = asked.body()?;
+    let wish = Wish::Delete { status_timeout: app.settings.status_timeout };
+    Ok(input::plain(name, wish, body.reason, body.on_behalf, violations))
+}
+
+fn understand_cleanup(_: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    Ok(input::cleanup(name, asked.body()?, violations))
+}
+
+fn understand_apply(app: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    Ok(input::apply(name, asked.body()?, app.settings.status_timeout, violations))
+}
+
+fn understand_retry(app: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    let body: dm_api::Retry = asked.body()?;
+    let wish = Wish::Retry { defaults: Values::default(), status_timeout: app.settings.status_timeout };
+    Ok(input::plain(name, wish, body.reason, body.on_behalf, violations))
+}
+
+fn understand_cancel(_: &App, asked: &Asked, violations: &mut Violations) -> Result<Option<Draft>, ApiError> {
+    let name = asked.name(violations);
+    Ok(input::cancel(name, asked.body()?, violations))
 }

@@ -1,5 +1,6 @@
 //! The way of a command of a person: read, understand, look up, prepare, transact, answer, and one line in the log.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::Request;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use crate::access::identity::Identity;
 use crate::access::policy;
 use crate::app::App;
-use crate::error::{ApiError, Code, codes};
+use crate::error::{ApiError, codes};
 use crate::http::answer;
 use crate::http::asked::Asked;
 use crate::http::context::RequestId;
@@ -76,10 +77,12 @@ async fn decide(
     let Draft { staging, wish, said: Said { reason, on_behalf }, places } = draft;
     let actor = identity.actor();
     let mut command = Command { now: app.clock.now(), actor: actor.clone(), run: RunId(Uuid::now_v7()), wish };
+    // A wish that is refused whatever the defaults are is refused before a wrapper is called. The same command may have
+    // been carried out meanwhile; then its first answer holds.
     if defaults_of(&mut command.wish).is_some()
-        && let Some(first) = prepare(app, &staging, &mut command, key, &places).await?
+        && let Err(refusal) = judge(app, &staging, &mut command, &places).await
     {
-        return Ok(first);
+        return app.store.find_command(key).await?.ok_or(refusal);
     }
     let on_behalf = on_behalf.map(String::from);
     let meta = Metadata { actor, channel: Channel::Dmc, reason, command_id: key.id, correlation_id, on_behalf };
@@ -97,48 +100,64 @@ async fn decide(
     }
 }
 
-/// Gets the defaults that the wish needs, and the product's word on the configuration that it would make. Gives the
-/// first receipt when the same command was carried out meanwhile.
+/// What a wish comes to on a state.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The state on which it was judged.
+    pub(crate) before: Arc<State>,
+    /// The state that it leads to.
+    pub(crate) after: State,
+    /// Whether nothing would have to happen.
+    pub(crate) quiet: bool,
+}
+
+/// Judges a wish on the newest state, with the defaults that it needs and the product's word on the configuration that
+/// it would make. The defaults stay in the command.
 ///
-/// A wish that is refused whatever the defaults are is refused here, before a wrapper is called: the state was loaded
-/// from the database after the request had come in, so the refusal is as good as one of `transact`.
-async fn prepare(
+/// The state is loaded from the database after the request has come in, so a refusal is as good as one of `transact`.
+pub(crate) async fn judge(
     app: &App,
     staging: &StagingName,
     command: &mut Command,
-    key: CommandKey,
     places: &Places,
-) -> Result<Option<Receipt>, ApiError> {
-    let loaded = app.store.load(staging).await?;
-    let preview = match Staging::decide(&loaded.state, command) {
-        Ok(events) => events,
-        Err(rejection) => {
-            let first = app.store.find_command(key).await?;
-            return first.map(Some).ok_or_else(|| refused(app, staging, &rejection, places));
-        }
-    };
-    let Some(Configuration { tag, .. }) = wanted(&loaded.state, preview, command) else {
+) -> Result<Judged, ApiError> {
+    let before = app.store.load(staging).await?.state;
+    let decide = |command: &Command| Staging::decide(&before, command).map_err(|no| refused(app, staging, &no, places));
+    let events = decide(command)?;
+    let Some(_) = defaults_of(&mut command.wish) else { return Ok(Judged::new(before, events, command)) };
+    let Judged { after, .. } = Judged::new(Arc::clone(&before), events, command);
+    let Some(Configuration { tag, .. }) = after.configuration() else {
         return Err(ApiError::internal("a command that needs defaults leads to no configuration"));
     };
     let wrappers = app.runner.wrappers();
-    let defaults = wrappers.defaults(staging, &tag).await;
-    let defaults = defaults.map_err(|error| wrapper(codes::DEFAULTS_UNAVAILABLE, &error))?;
+    let defaults = wrappers.defaults(staging, tag).await;
+    let defaults = defaults.map_err(|error| ApiError::wrapper(codes::DEFAULTS_UNAVAILABLE, &error))?;
     if let Some(place) = defaults_of(&mut command.wish) {
         *place = defaults;
     }
-    // The wrapper took its time; what transact decides is judged on the time of now.
+    // The wrapper took its time; what is decided is judged on the time of now.
     command.now = app.clock.now();
-    if let Ok(events) = Staging::decide(&loaded.state, command)
-        && !events.is_empty()
-        && let Some(configuration) = wanted(&loaded.state, events, command)
-    {
-        let checked = wrappers.config_check(staging, &configuration).await;
-        match checked.map_err(|error| wrapper(codes::CONFIG_CHECK_UNAVAILABLE, &error))? {
+    let events = decide(command)?;
+    let judged = Judged::new(Arc::clone(&before), events, command);
+    if let (false, Some(configuration)) = (judged.quiet, judged.after.configuration()) {
+        let checked = wrappers.config_check(staging, configuration).await;
+        match checked.map_err(|error| ApiError::wrapper(codes::CONFIG_CHECK_UNAVAILABLE, &error))? {
             ConfigCheck::Fine => {}
             ConfigCheck::Refused(text) => return Err(ApiError::new(codes::CONFIGURATION_REFUSED, text)),
         }
     }
-    Ok(None)
+    Ok(judged)
+}
+
+impl Judged {
+    fn new(before: Arc<State>, events: Vec<Event>, command: &Command) -> Self {
+        let quiet = events.is_empty();
+        let after = events.into_iter().fold((*before).clone(), |state, event| {
+            let version = state.version().next();
+            Staging::evolve(state, &Recorded { version, at: command.now, actor: command.actor.clone(), event })
+        });
+        Self { before, after, quiet }
+    }
 }
 
 /// Where a wish keeps the defaults that it needs.
@@ -160,24 +179,11 @@ fn defaults_of(wish: &mut Wish) -> Option<&mut Values> {
     }
 }
 
-/// The configuration that the staging would have after these events; of a quiet command, the one that it has.
-fn wanted(state: &State, events: Vec<Event>, command: &Command) -> Option<Configuration> {
-    let after = events.into_iter().fold(state.clone(), |state, event| {
-        let version = state.version().next();
-        Staging::evolve(state, &Recorded { version, at: command.now, actor: command.actor.clone(), event })
-    });
-    after.configuration().cloned()
-}
-
 fn refused(app: &App, staging: &StagingName, rejection: &Rejection, places: &Places) -> ApiError {
     if let Rejection::NotFound { cleaned_up_at } = rejection {
         return ApiError::no_staging(staging, *cleaned_up_at);
     }
     ApiError::rejected(rejection, app.clock.now()).errors(places.of(rejection))
-}
-
-fn wrapper(code: Code, error: &crate::runner::WrapperError) -> ApiError {
-    ApiError::new(code, error.to_string()).retry_after(10)
 }
 
 /// What the log is told of a command.

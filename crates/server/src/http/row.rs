@@ -1,7 +1,7 @@
 //! From rows of the read models to wire types.
 
 use dm_domain::ids::Key;
-use dm_domain::overrides::{Level, Value, Values};
+use dm_domain::overrides::{Keys, Level, Value, Values};
 use dm_domain::staging::event::Outcome;
 use dm_domain::staging::{Action, Permit, Stage, Status, allowed, permits};
 use dm_eventstore::{Channel, Position};
@@ -42,11 +42,13 @@ pub(crate) fn staging(row: &Row, live: dm_api::Live, position: Position) -> dm_a
 }
 
 /// What this version of the wire can ask, in the order in which people read it.
-const ACTIONS: [(dm_api::Action, Action); 4] = [
+const ACTIONS: [(dm_api::Action, Action); 6] = [
     (dm_api::Action::Update, Action::Update),
     (dm_api::Action::Delete, Action::Delete),
     (dm_api::Action::Restore, Action::Restore { with_changes: false }),
     (dm_api::Action::Cleanup, Action::Cleanup { force: false }),
+    (dm_api::Action::Retry, Action::Retry),
+    (dm_api::Action::Cancel, Action::Cancel { run: None }),
 ];
 
 fn allowed_action(situation: &allowed::Situation, wire: dm_api::Action, action: Action) -> dm_api::AllowedAction {
@@ -74,7 +76,7 @@ fn activity(activity: &allowed::Activity) -> dm_api::Activity {
     }
 }
 
-fn status(status: Status) -> dm_api::Status {
+pub(crate) fn status(status: Status) -> dm_api::Status {
     match status {
         Status::Running => dm_api::Status::Running,
         Status::Failure => dm_api::Status::Failure,
@@ -86,10 +88,10 @@ fn status(status: Status) -> dm_api::Status {
 }
 
 /// The keys of a configuration: those that have a value, and those whose default is hidden.
-pub(crate) fn keys(row: &Row, effective: &Values) -> Result<Vec<dm_api::ConfigurationKey>, ApiError> {
+pub(crate) fn keys(overridden: &Keys, effective: &Values) -> Result<Vec<dm_api::ConfigurationKey>, ApiError> {
     let mut keys = Vec::new();
     for level in Level::ALL {
-        let overridden = row.configuration().overridden.at(level);
+        let overridden = overridden.at(level);
         let values = effective.at(level);
         let mut names: Vec<&Key> = values.keys().chain(overridden).collect();
         names.sort_unstable();

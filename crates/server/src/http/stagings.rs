@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use dm_domain::ids::{StagingName, Version};
 use dm_domain::overrides::Values;
 use dm_domain::staging::{Event, Status};
 use dm_eventstore::{Position, StreamId, codec};
-use dm_projector::stagings::{self, Filter, Gone, Row};
+use dm_projector::stagings::{self, Cursor, Filter, Gone, Page, Row, Sort, SortBy};
 use dm_projector::{audit, runs};
 
 use crate::app::App;
@@ -17,10 +17,13 @@ use crate::http::query::{Fault, flag, number};
 use crate::http::reading::{Reading, next};
 use crate::http::{answer, row};
 
+/// The longest age that can be asked for, in seconds: a hundred years.
+const AGE_MAX: i64 = 3_153_600_000;
+
 /// Most characters of the text that a listing is limited to.
 const TEXT_MAX: usize = 200;
 
-/// Lists stagings, by name
+/// Lists stagings
 ///
 /// Without `status` all but archived ones.
 #[utoipa::path(
@@ -29,7 +32,16 @@ const TEXT_MAX: usize = 200;
         ("status" = Option<Vec<dm_api::Status>>, Query, description = "Only these; may be given again and again."),
         ("archived" = Option<bool>, Query, description = "Archived ones as well."),
         ("q" = Option<String>, Query, description = "Only names or tags that contain this.", min_length = 1, max_length = 200),
-        ("after" = Option<String>, Query, description = "The `next` of the page before."),
+        (
+            "archived_for" = Option<u64>, Query, minimum = 0, maximum = 3_153_600_000_u64,
+            description = "Only those that have been archived for at least this many seconds."
+        ),
+        (
+            "sort" = Option<String>, Query, pattern = "^-?(name|status|created|changed|archived)$",
+            description = "By which field, and with a `-` in front the other way round; among equals by name. What has \
+                           no such moment comes last. By name if not given."
+        ),
+        ("after" = Option<String>, Query, description = "The `next` of the page before, of the same `sort`."),
         ("limit" = Option<u32>, Query, description = "Items of a page; 100 if not given.", minimum = 1, maximum = 200),
         AtLeast,
     ),
@@ -38,17 +50,24 @@ const TEXT_MAX: usize = 200;
 pub(crate) async fn list(State(app): State<App>, mut reading: Reading) -> Result<Response, ApiError> {
     let limit = reading.limit();
     let query = &mut reading.query;
+    let mut statuses = query.list("status", status);
+    let archived_for = query.optional("archived_for", |text| number(text, 0, AGE_MAX));
+    if archived_for.is_some() && statuses.is_empty() {
+        statuses.push(Status::Archived);
+    }
     let filter = Filter {
-        statuses: query.list("status", status),
+        statuses,
         archived: query.optional("archived", flag).unwrap_or(false),
         text: query.optional("q", text),
-        after: query.optional("after", |text| StagingName::parse(text).map_err(|invalid| (invalid.code, invalid.rule))),
+        archived_before: archived_for.map(|seconds| app.clock.now() - TimeDelta::seconds(seconds)),
+        sort: query.optional("sort", sort).unwrap_or_default(),
+        after: query.optional("after", place),
         limit,
     };
     reading.ready(&app).await?;
 
-    let (rows, position) = stagings::list(&app.pool, &filter).await?;
-    let next = next(&rows, limit, |row| row.name.to_string());
+    let Page { rows, next, position } = stagings::list(&app.pool, &filter).await?;
+    let next = next.map(|Cursor { value, name }| format!("{value}~{name}"));
     let names: Vec<StagingName> =
         rows.iter().filter(|row| row.request().is_some()).map(|row| row.name.clone()).collect();
     let ahead = stagings::queued_ahead(&app.pool, &names).await?;
@@ -91,7 +110,7 @@ pub(crate) async fn configuration(State(app): State<App>, mut reading: Reading) 
     let body = dm_api::Configuration {
         version: configuration.version.0,
         tag: configuration.tag.to_string(),
-        keys: row::keys(&row, &effective)?,
+        keys: row::keys(&configuration.overridden, &effective)?,
         position: position.0,
     };
     Ok(answer::read(position, body))
@@ -201,7 +220,24 @@ fn status(text: &str) -> Result<Status, Fault> {
     })
 }
 
-fn text(text: &str) -> Result<String, Fault> {
+fn sort(text: &str) -> Result<Sort, Fault> {
+    let (descending, field) = text.strip_prefix('-').map_or((false, text), |field| (true, field));
+    let by = SortBy::ALL.into_iter().find(|by| by.as_str() == field).ok_or_else(|| {
+        let known = SortBy::ALL.map(SortBy::as_str).join(", ");
+        ("sort", format!("must be one of {known}, perhaps with a - in front"))
+    })?;
+    Ok(Sort { by, descending })
+}
+
+/// The place at which the page before ended.
+fn place(text: &str) -> Result<Cursor, Fault> {
+    let parsed = text
+        .split_once('~')
+        .and_then(|(value, name)| Some(Cursor { value: value.parse().ok()?, name: StagingName::parse(name).ok()? }));
+    parsed.ok_or_else(|| ("cursor", "must be the next of a page".to_owned()))
+}
+
+pub(crate) fn text(text: &str) -> Result<String, Fault> {
     if text.contains('\0') {
         return Err(("nul", "must not contain U+0000".to_owned()));
     }

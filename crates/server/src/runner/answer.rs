@@ -1,6 +1,6 @@
 //! What wrappers answer to questions: what they printed, how they ended, and how that is read.
 
-use dm_domain::ids::Key;
+use dm_domain::ids::{Key, Tag};
 use dm_domain::overrides::{Value, Values};
 use dm_domain::staging::event::Link;
 
@@ -13,6 +13,19 @@ const ANSWER_MAX: usize = 1024 * 1024;
 const LINKS_MAX: usize = 100;
 /// Bytes that a link's name and address may have together.
 const LINK_LENGTH_MAX: usize = 4_000;
+
+/// Tags that an answer may have.
+const TAGS_MAX: usize = 100;
+/// Bytes that a tag's label and time may have together.
+const TAG_LENGTH_MAX: usize = 1_000;
+
+/// A version of the product, as `tags` knows it. What it does not say of one is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownTag {
+    pub(crate) tag: Tag,
+    pub(crate) label: String,
+    pub(crate) created: String,
+}
 
 /// What a program printed and how it ended.
 #[derive(Debug)]
@@ -69,6 +82,11 @@ impl Answer {
         if self.ended == Ended::Exited(0) { parse_defaults(&self.stdout) } else { Err(self.cause()) }
     }
 
+    /// The tags that it printed.
+    pub(crate) fn tags(&self) -> Result<Vec<KnownTag>, String> {
+        if self.ended == Ended::Exited(0) { parse_tags(&self.stdout) } else { Err(self.cause()) }
+    }
+
     /// The links that it printed.
     pub(crate) fn links(&self) -> Result<Vec<Link>, String> {
         if self.ended == Ended::Exited(0) { parse_links(&self.stdout) } else { Err(self.cause()) }
@@ -110,6 +128,21 @@ fn parse_defaults(text: &[u8]) -> Result<Values, String> {
         }
     }
     Ok(values)
+}
+
+/// Lines `tag,label,created` (RFC 4180); what comes after the first hundred is left out.
+fn parse_tags(text: &[u8]) -> Result<Vec<KnownTag>, String> {
+    let mut tags = Vec::new();
+    for record in records(text, "tag,label,created").take(TAGS_MAX) {
+        let (line, [tag, label, created]) = record?;
+        let tag = Tag::parse(&tag).map_err(|invalid| format!("line {line}: {invalid}"))?;
+        if label.len() + created.len() > TAG_LENGTH_MAX || label.chars().chain(created.chars()).any(char::is_control) {
+            let rule = format!("at most {TAG_LENGTH_MAX} bytes without control characters");
+            return Err(format!("line {line}: label and created must have {rule}"));
+        }
+        tags.push(KnownTag { tag, label, created });
+    }
+    Ok(tags)
 }
 
 /// Lines `name,url` (RFC 4180).
@@ -182,6 +215,20 @@ mod tests {
             let cause = parse_defaults(text).expect_err("it is wrong");
             assert!(cause.contains(fault), "{cause}");
         }
+    }
+
+    #[test]
+    fn tags_are_whole_or_refused_with_their_line() {
+        let tags = parse_tags(b"v3,\"the newest, by far\",2026-11-20\nv2,,\n").expect("they are right");
+        let found: Vec<_> = tags.iter().map(|of| (of.tag.as_str(), of.label.as_str(), of.created.as_str())).collect();
+        assert_eq!(found, [("v3", "the newest, by far", "2026-11-20"), ("v2", "", "")]);
+        for (text, fault) in
+            [("v3,a", "line 1: 2 fields"), ("v1,,\nv 2,,", "line 2: tag"), ("v1,\x1b,", "line 1: label")]
+        {
+            let cause = parse_tags(text.as_bytes()).expect_err("it is wrong");
+            assert!(cause.contains(fault), "{cause}");
+        }
+        assert_eq!(parse_tags("v1,,\n".repeat(TAGS_MAX + 9).as_bytes()).expect("it is cut").len(), TAGS_MAX);
     }
 
     #[test]

@@ -44,6 +44,17 @@ pub(crate) struct Surroundings {
 
 /// What a call is about.
 #[derive(Debug, Clone)]
+pub(crate) enum About {
+    /// One staging.
+    Staging(Subject),
+    /// The versions of the product whose tag contains this text.
+    Tags(String),
+    /// Everything that the other wrappers need.
+    Start,
+}
+
+/// The staging that a call is about.
+#[derive(Debug, Clone)]
 pub(crate) struct Subject {
     pub(crate) staging: StagingName,
     pub(crate) tag: Tag,
@@ -118,7 +129,7 @@ impl Surroundings {
         executable: &Path,
         limit: Duration,
         name: &str,
-        subject: &Subject,
+        about: &About,
     ) -> io::Result<(Spec, Folder)> {
         let parent = folders(&self.home);
         DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
@@ -128,8 +139,12 @@ impl Surroundings {
         let app_values = path.join("app-values.json");
         let staging_values = path.join("staging-values.json");
         let secrets = path.join("secrets.json");
-        write(&app_values, &Tree::of(&subject.effective.app))?;
-        write(&staging_values, &Tree::of(&subject.effective.staging))?;
+        let effective = match about {
+            About::Staging(subject) => Arc::clone(&subject.effective),
+            About::Tags(_) | About::Start => Arc::default(),
+        };
+        write(&app_values, &Tree::of(&effective.app))?;
+        write(&staging_values, &Tree::of(&effective.staging))?;
         write(&secrets, &serde_json::json!({"app": {}, "staging": {}}))?;
 
         let mut env = passed_on(std::env::vars());
@@ -144,12 +159,12 @@ impl Surroundings {
         ] {
             env.insert(variable.to_owned(), text(file)?);
         }
-        if let Some((run, attempt)) = subject.run {
+        if let About::Staging(Subject { run: Some((run, attempt)), .. }) = about {
             env.insert("DM_RUN_ID".to_owned(), run.to_string());
             env.insert("DM_ATTEMPT".to_owned(), attempt.to_string());
         }
         let mut argv = vec![text(executable)?];
-        argv.extend(self.arguments(subject));
+        argv.extend(self.arguments(about));
         let spec = Spec {
             argv,
             env,
@@ -162,17 +177,19 @@ impl Surroundings {
         Ok((spec, folder))
     }
 
-    fn arguments(&self, subject: &Subject) -> Vec<String> {
+    /// What stands on the command line, after the executable.
+    pub(crate) fn arguments(&self, about: &About) -> Vec<String> {
         let mut arguments = Vec::new();
-        for (flag, value) in [
-            ("--project-name", self.project_name.as_str()),
-            ("--base-domain", &self.base_domain),
-            ("--namespace", &self.namespace),
-            ("--name", subject.staging.as_str()),
-            ("--tag", subject.tag.as_str()),
-        ] {
-            arguments.extend([flag.to_owned(), value.to_owned()]);
+        let mut flag = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
+        if let About::Tags(query) = about {
+            return vec![query.clone()];
         }
+        flag("--project-name", &self.project_name);
+        flag("--base-domain", &self.base_domain);
+        flag("--namespace", &self.namespace);
+        let About::Staging(subject) = about else { return arguments };
+        flag("--name", subject.staging.as_str());
+        flag("--tag", subject.tag.as_str());
         for level in Level::ALL {
             for (key, value) in subject.overrides.at(level) {
                 if let Some(value) = public(value) {
@@ -195,7 +212,7 @@ fn passed_on(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<Stri
     variables.filter(|(name, _)| PASSED_ON.contains(&name.as_str()) || name.starts_with("XDG_")).collect()
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -301,10 +318,13 @@ mod tests {
             }),
             run: None,
         };
-        let arguments = surroundings.arguments(&subject);
+        let arguments = surroundings.arguments(&About::Staging(subject));
         let expected = "--project-name p --base-domain d --namespace n --name s --tag 1e10 --app-override";
         assert_eq!(arguments[..11].join(" "), expected);
         assert_eq!(arguments[11..], ["k= a=b\n", "--staging-override", "j=[1]"]);
+        assert_eq!(surroundings.arguments(&About::Tags(" v1".to_owned())), [" v1"]);
+        let start = surroundings.arguments(&About::Start);
+        assert_eq!(start.join(" "), "--project-name p --base-domain d --namespace n");
     }
 
     #[test]

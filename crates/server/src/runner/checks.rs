@@ -14,7 +14,7 @@ use dm_projector::stagings::Checked;
 use super::Inner;
 use super::answer::Answer;
 use super::boottime::Moment;
-use super::call::Subject;
+use super::call::{About, Subject};
 use super::commands::{self, Report};
 use super::held::Holding;
 use super::manifest::Program;
@@ -224,7 +224,7 @@ impl Lease<'_> {
             }
         }
         self.holding.move_deadline(asked.after(inner.lease_life()));
-        let answer = inner.wrappers.ask(program, subject, control).await;
+        let answer = inner.wrappers.ask(program, About::Staging(subject), control).await;
         self.release(inner).await;
         let cut_short = matches!(&answer, Ok(Answer { ended: Ended::Stopped | Ended::Lost, .. }));
         (!cut_short).then_some(answer)
@@ -263,7 +263,7 @@ impl LinksTask {
                 tokio::time::sleep(TRY_AGAIN).await;
                 return;
             };
-            let failed = |cause| WrapperError { wrapper: Program::Info.name(), cause };
+            let failed = |cause| WrapperError { wrapper: Program::Info, cause };
             let links = answer.and_then(|answer| answer.links().map_err(failed));
             links.map_or_else(|error| Links::Unknown(error.to_string()), Links::Found)
         } else {

@@ -1,6 +1,7 @@
 //! `wrappers.toml`: what a folder of wrappers declares about itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,11 +31,19 @@ pub(crate) enum Program {
     Info,
     Defaults,
     ConfigCheck,
+    Tags,
+    Init,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Program {
     /// All that are looked for.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Create,
         Self::Update,
         Self::Restore,
@@ -45,6 +54,8 @@ impl Program {
         Self::Info,
         Self::Defaults,
         Self::ConfigCheck,
+        Self::Tags,
+        Self::Init,
     ];
 
     /// The name of its file.
@@ -60,6 +71,8 @@ impl Program {
             Self::Info => "info",
             Self::Defaults => "defaults",
             Self::ConfigCheck => "config_check",
+            Self::Tags => "tags",
+            Self::Init => "init",
         }
     }
 
@@ -67,7 +80,7 @@ impl Program {
     pub(crate) fn is_required(self) -> bool {
         match self {
             Self::Create | Self::Update | Self::Delete | Self::Cleanup | Self::Check | Self::ArchiveCheck => true,
-            Self::Restore | Self::Info | Self::Defaults | Self::ConfigCheck => false,
+            Self::Restore | Self::Info | Self::Defaults | Self::ConfigCheck | Self::Tags | Self::Init => false,
         }
     }
 
@@ -75,8 +88,8 @@ impl Program {
     fn default_limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Create | Self::Update | Self::Restore => 30 * 60,
-            Self::Delete | Self::Cleanup => 10 * 60,
-            Self::Check | Self::ArchiveCheck | Self::Info | Self::Defaults | Self::ConfigCheck => 20,
+            Self::Delete | Self::Cleanup | Self::Init => 10 * 60,
+            Self::Check | Self::ArchiveCheck | Self::Info | Self::Defaults | Self::ConfigCheck | Self::Tags => 20,
         })
     }
 }

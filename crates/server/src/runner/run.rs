@@ -9,7 +9,7 @@ use dm_domain::staging::{StartRun, State, Verb, Wish};
 use dm_eventstore::LeaseOp;
 
 use super::boottime::Moment;
-use super::call::{self, Subject};
+use super::call::{self, About, Subject};
 use super::commands::{self, Answer, Report};
 use super::held::{Holding, StopReason};
 use super::supervise::{Control, Ended, Sinks, supervise};
@@ -101,14 +101,15 @@ impl Task {
         let mut recorder = inner.outputs.record(run, attempt);
         self.holding.show(recorder.last_line());
         let folder = call::run_folder(run, attempt);
-        let (ended, said) = match inner.wrappers.prepare(lifecycle.path, lifecycle.limit, folder, subject).await {
-            Ok((spec, folder)) => {
-                let control = self.control.clone();
-                let ended = supervise(spec, control, Sinks::Joined(&mut recorder)).await;
-                (ended, report::cause(&folder.report()))
-            }
-            Err(error) => (Ended::NotStarted(format!("cannot write the files of the run: {error}")), None),
-        };
+        let (ended, said) =
+            match inner.wrappers.prepare(lifecycle.path, lifecycle.limit, folder, About::Staging(subject)).await {
+                Ok((spec, folder)) => {
+                    let control = self.control.clone();
+                    let ended = supervise(spec, control, Sinks::Joined(&mut recorder)).await;
+                    (ended, report::cause(&folder.report()))
+                }
+                Err(error) => (Ended::NotStarted(format!("cannot write the files of the run: {error}")), None),
+            };
         let last_lines = recorder.finish(OUTPUT_PATIENCE).await;
         self.end(ended, said.or(last_lines))
     }

@@ -16,18 +16,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::answer::{Answer, Captured};
+use super::answer::{Answer, Captured, KnownTag};
 use super::boottime::Moment;
-use super::call::{Folder, Subject, Surroundings};
+use super::call::{About, Folder, Subject, Surroundings};
+use super::init::State;
 use super::manifest::{Manifest, Program};
 use super::shim::protocol::Spec;
 use super::supervise::{Control, Ended, Sinks, supervise};
 use super::text::Tail;
 use super::{regular, report};
 use crate::config::Settings;
-
-/// Most questions that are asked at once; the others wait.
-const QUESTIONS_MAX: usize = 8;
 
 /// The folder of wrappers, loaded and checked. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +39,7 @@ struct Inner {
     manifest: Manifest,
     paths: BTreeMap<Program, PathBuf>,
     questions: Semaphore,
+    init: watch::Sender<State>,
 }
 
 /// Why a folder of wrappers cannot be used.
@@ -77,14 +76,14 @@ pub enum LoadError {
     },
 }
 
-/// Why a wrapper that answers questions gave no answer.
+/// Why a wrapper that answers questions gave no answer. It is `init` while that one has not ended well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{wrapper}: {cause}")]
-pub struct WrapperError {
+pub(crate) struct WrapperError {
     /// Which one.
-    pub wrapper: &'static str,
+    pub(crate) wrapper: Program,
     /// In words, with the end of what it printed.
-    pub cause: String,
+    pub(crate) cause: String,
 }
 
 /// What `config_check` said.
@@ -104,6 +103,14 @@ pub(crate) struct Lifecycle {
     pub(crate) digest: Option<String>,
     pub(crate) limit: Duration,
     pub(crate) ask: bool,
+}
+
+/// One call of a wrapper, as it would be.
+#[derive(Debug, Clone)]
+pub(crate) struct Execution {
+    pub(crate) executable: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) limit: Duration,
 }
 
 impl Wrappers {
@@ -137,12 +144,13 @@ impl Wrappers {
             wrappers: folder,
             grace: settings.times.grace,
         };
-        let questions = Semaphore::new(QUESTIONS_MAX);
-        Ok(Self { inner: Arc::new(Inner { surroundings, manifest, paths, questions }) })
+        let questions = Semaphore::new(settings.max_questions);
+        let init = watch::Sender::new(State::first(paths.contains_key(&Program::Init)));
+        Ok(Self { inner: Arc::new(Inner { surroundings, manifest, paths, questions, init }) })
     }
 
     /// The defaults of both levels; empty when there is no such wrapper.
-    pub async fn defaults(&self, staging: &StagingName, tag: &Tag) -> Result<Values, WrapperError> {
+    pub(crate) async fn defaults(&self, staging: &StagingName, tag: &Tag) -> Result<Values, WrapperError> {
         const PROGRAM: Program = Program::Defaults;
         if !self.has(PROGRAM) {
             return Ok(Values::default());
@@ -155,12 +163,22 @@ impl Wrappers {
             effective: nothing,
             run: None,
         };
-        let answer = self.question(PROGRAM, subject).await?;
-        answer.defaults().map_err(|cause| WrapperError { wrapper: PROGRAM.name(), cause })
+        let answer = self.question(PROGRAM, About::Staging(subject)).await?;
+        answer.defaults().map_err(|cause| WrapperError { wrapper: PROGRAM, cause })
+    }
+
+    /// The versions of the product whose tag contains this text; none when there is no such wrapper.
+    pub(crate) async fn tags(&self, query: String) -> Result<Vec<KnownTag>, WrapperError> {
+        const PROGRAM: Program = Program::Tags;
+        if !self.has(PROGRAM) {
+            return Ok(Vec::new());
+        }
+        let answer = self.question(PROGRAM, About::Tags(query)).await?;
+        answer.tags().map_err(|cause| WrapperError { wrapper: PROGRAM, cause })
     }
 
     /// Whether the product would accept this configuration; fine when there is no such wrapper.
-    pub async fn config_check(
+    pub(crate) async fn config_check(
         &self,
         staging: &StagingName,
         configuration: &Configuration,
@@ -170,7 +188,7 @@ impl Wrappers {
         if !self.has(PROGRAM) {
             return Ok(ConfigCheck::Fine);
         }
-        let answer = self.question(PROGRAM, Subject::new(staging, configuration)).await?;
+        let answer = self.question(PROGRAM, About::Staging(Subject::new(staging, configuration))).await?;
         match answer.ended {
             Ended::Exited(0) => Ok(ConfigCheck::Fine),
             Ended::Exited(code) if code != CANNOT_TELL => {
@@ -183,13 +201,18 @@ impl Wrappers {
             | Ended::TimeLimit
             | Ended::Stopped
             | Ended::NotStarted(_)
-            | Ended::Lost => Err(WrapperError { wrapper: PROGRAM.name(), cause: answer.cause() }),
+            | Ended::Lost => Err(WrapperError { wrapper: PROGRAM, cause: answer.cause() }),
         }
     }
 
     /// Whether the wrappers need `dms demo-host`, which keeps processes for them.
     pub(crate) fn need_demo_host(&self) -> bool {
         self.inner.manifest.needs_demo_host()
+    }
+
+    /// How `init` goes.
+    pub(crate) fn init(&self) -> &watch::Sender<State> {
+        &self.inner.init
     }
 
     /// Whether the folder has it.
@@ -205,6 +228,18 @@ impl Wrappers {
         let file = path.clone();
         let digest = tokio::task::spawn_blocking(move || digest(&file)).await.ok().flatten();
         Lifecycle { path, digest, limit: self.inner.manifest.limit(program), ask: self.inner.manifest.asks(verb) }
+    }
+
+    /// What a run of this verb would execute for a staging of this configuration.
+    pub(crate) async fn execution(
+        &self,
+        verb: Verb,
+        staging: &StagingName,
+        configuration: &Configuration,
+    ) -> Execution {
+        let Lifecycle { path, limit, .. } = self.lifecycle(verb).await;
+        let arguments = self.inner.surroundings.arguments(&About::Staging(Subject::new(staging, configuration)));
+        Execution { executable: path, arguments, limit }
     }
 
     /// The time limit of a program that is not a run's.
@@ -224,36 +259,34 @@ impl Wrappers {
         executable: PathBuf,
         limit: Duration,
         folder: String,
-        subject: Subject,
+        about: About,
     ) -> io::Result<(Spec, Folder)> {
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || inner.surroundings.prepare(&executable, limit, &folder, &subject))
+        tokio::task::spawn_blocking(move || inner.surroundings.prepare(&executable, limit, &folder, &about))
             .await
             .map_err(io::Error::other)?
     }
 
     /// Calls a program that answers by what it prints, once there is a place for it.
-    async fn question(&self, program: Program, subject: Subject) -> Result<Answer, WrapperError> {
-        let failed = |cause: String| WrapperError { wrapper: program.name(), cause };
+    async fn question(&self, program: Program, about: About) -> Result<Answer, WrapperError> {
+        let failed = |cause: String| WrapperError { wrapper: program, cause };
+        if let Some(cause) = self.inner.init.borrow().missing() {
+            return Err(WrapperError { wrapper: Program::Init, cause });
+        }
         let limit = self.limit(program);
         // The wait for a place is bounded too: whoever asks has somebody waiting.
         let place = tokio::time::timeout(limit, self.inner.questions.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(failed("too many questions are waiting".to_owned())) };
         let (_never_renewed, deadline) = watch::channel(Moment::NEVER);
         let control = Control { deadline, stop: CancellationToken::new() };
-        self.ask(program, subject, control).await
+        self.ask(program, about, control).await
     }
 
     /// Calls a program that answers by what it prints.
-    pub(crate) async fn ask(
-        &self,
-        program: Program,
-        subject: Subject,
-        control: Control,
-    ) -> Result<Answer, WrapperError> {
-        let failed = |cause: String| WrapperError { wrapper: program.name(), cause };
+    pub(crate) async fn ask(&self, program: Program, about: About, control: Control) -> Result<Answer, WrapperError> {
+        let failed = |cause: String| WrapperError { wrapper: program, cause };
         let folder = format!("{}-{}", program.name(), Uuid::new_v4());
-        let prepared = self.prepare(self.path(program), self.limit(program), folder, subject).await;
+        let prepared = self.prepare(self.path(program), self.limit(program), folder, about).await;
         let (spec, folder) = prepared.map_err(|error| failed(format!("cannot write its files: {error}")))?;
         let (mut stdout, mut stderr) = (Captured::default(), Tail::default());
         let ended = supervise(spec, control, Sinks::Apart(&mut stdout, &mut stderr)).await;
