@@ -72,6 +72,13 @@ impl Reading {
     }
 }
 
+/// Waits until the read models have come to the end of the log. That something is not there is said only then: whoever
+/// was just told of a run may ask for it at once.
+pub(crate) async fn caught_up(app: &App) -> Result<(), ApiError> {
+    let head = app.store.head().await?.position;
+    Ok(app.projector.reach(head, BEHIND_AFTER).await?)
+}
+
 /// The cursor of the page after this one. A page that is full may be the last one all the same; the next is empty then.
 pub(crate) fn next<T>(items: &[T], limit: u32, cursor: impl Fn(&T) -> String) -> Option<String> {
     let full = usize::try_from(limit).is_ok_and(|limit| items.len() >= limit);

@@ -18,7 +18,7 @@ use crate::db::output::{self, Output};
 use crate::error::{ApiError, codes};
 use crate::http::openapi::{AtLeast, RawBytes, RunRefusals};
 use crate::http::query::number;
-use crate::http::reading::Reading;
+use crate::http::reading::{Reading, caught_up};
 use crate::http::{answer, row};
 
 /// Most bytes of one answer.
@@ -36,9 +36,20 @@ const POLL: Duration = Duration::from_millis(200);
 pub(crate) async fn get(State(app): State<App>, mut reading: Reading) -> Result<Response, ApiError> {
     let run = id(&mut reading);
     reading.ready(&app).await?;
-    let (found, position) = runs::get(&app.pool, run).await?;
-    let found = found.ok_or_else(|| not_found(run))?;
+    let (found, position) = one(&app, run).await?;
     Ok(answer::read(position, row::run(&found, position)))
+}
+
+/// The row of a run, or the refusal that there is none.
+async fn one(app: &App, run: RunId) -> Result<(runs::Row, Position), ApiError> {
+    let (found, position) = runs::get(&app.pool, run).await?;
+    if let Some(found) = found {
+        return Ok((found, position));
+    }
+    caught_up(app).await?;
+    let (found, position) = runs::get(&app.pool, run).await?;
+    let missing = || ApiError::new(codes::RUN_NOT_FOUND, format!("there is no run {run}"));
+    Ok((found.ok_or_else(missing)?, position))
 }
 
 /// Reads what a run has printed, as raw bytes
@@ -81,8 +92,8 @@ pub(crate) async fn output(State(app): State<App>, mut reading: Reading) -> Resu
     let deadline = Instant::now() + Duration::from_secs(wait);
     loop {
         // The row first: what a wrapper that has ended had printed is all there.
-        let (found, position) = runs::get(&app.pool, run).await?;
-        let ended = has_ended(found.ok_or_else(|| not_found(run))?.state);
+        let (found, position) = one(&app, run).await?;
+        let ended = has_ended(found.state);
         let output = output::read(&app.pool, run, attempt, from, BYTES_MAX).await?;
         let news = !output.bytes.is_empty() || attempt.is_some_and(|attempt| attempt != output.attempt);
         let patient = Instant::now() < deadline && !app.stopping.is_cancelled();
@@ -125,8 +136,4 @@ fn id(reading: &mut Reading) -> RunId {
         reading.violations().add("path:id", "uuid", "id must be a UUID");
     }
     RunId(parsed.unwrap_or_default())
-}
-
-fn not_found(run: RunId) -> ApiError {
-    ApiError::new(codes::RUN_NOT_FOUND, format!("there is no run {run}"))
 }

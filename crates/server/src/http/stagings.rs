@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::http::openapi::{AtLeast, ListRefusals, StagingRefusals};
 use crate::http::query::{Fault, flag, number};
-use crate::http::reading::{Reading, next};
+use crate::http::reading::{Reading, caught_up, next};
 use crate::http::{answer, row};
 
 /// The longest age that can be asked for, in seconds: a hundred years.
@@ -175,7 +175,11 @@ pub(crate) async fn events(State(app): State<App>, mut reading: Reading) -> Resu
 /// The row of a staging, or the refusal that says when there was one.
 async fn one(app: &App, name: Option<StagingName>) -> Result<(Row, Position), ApiError> {
     let name = name.ok_or_else(lost)?;
-    let (found, position) = stagings::get(&app.pool, &name).await?;
+    let (mut found, mut position) = stagings::get(&app.pool, &name).await?;
+    if found.is_err() {
+        caught_up(app).await?;
+        (found, position) = stagings::get(&app.pool, &name).await?;
+    }
     match found {
         Ok(row) => Ok((row, position)),
         Err(Gone { cleaned_up_at }) => Err(ApiError::no_staging(&name, cleaned_up_at)),
