@@ -1,9 +1,11 @@
 //! `dmc` as people and scripts use it: the real one, against a real `dms`.
 
 mod connection;
+mod everyday;
 mod lifecycle;
 mod logs;
 mod refusals;
+mod scripts;
 mod terminal;
 mod waiting;
 
@@ -22,13 +24,13 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const VERBS: [&str; 5] = ["create", "update", "restore", "delete", "cleanup"];
 
 /// A wrapper whose tag says what it does: `fails` prints and exits 7, `waits` prints a line and then waits until the
-/// file `go` is there, `noise` prints bytes that no terminal should obey; everything else succeeds.
+/// file `go` is there (so do `waits-1` and so on), `noise` prints bytes that no terminal should obey; everything else succeeds.
 const WRAPPER: &str = r#"#!/bin/sh
 folder=$(dirname "$0")
 for argument; do
   case $argument in
     fails) echo 'looking for the chart'; echo 'no such chart' >&2; exit 7 ;;
-    waits) echo 'begun'; while [ ! -e "$folder/go" ]; do read -r _ < "$folder/bell"; done; echo 'ended' ;;
+    waits | waits-*) echo 'begun'; while [ ! -e "$folder/go" ]; do read -r _ < "$folder/bell"; done; echo 'ended' ;;
     noise) printf 'a\033[31mb\007\377c\r\n' ;;
   esac
 done

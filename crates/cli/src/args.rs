@@ -5,11 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::{ArgValueCompleter, Shell};
 use dm_domain::ids::StagingName;
 use uuid::Uuid;
 
-use crate::overrides::{ResetArgs, SetArgs};
+use crate::commands::complete;
+use crate::overrides::SetArgs;
 use crate::words;
+
+mod write;
+
+pub(crate) use write::{
+    ApplyArgs, CancelArgs, ChangeArgs, CleanupArgs, NamesWriteArgs, RetryArgs, WhenBusy, WriteArgs,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -48,7 +56,7 @@ pub(crate) struct Cli {
 }
 
 /// Which `dms`, and by which certificate.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection (default: DM_HOME/dmc.toml, which `dms serve` writes)")]
 pub(crate) struct ConnectionArgs {
     /// Where dms listens for dmc: https://HOST:PORT
@@ -63,6 +71,15 @@ pub(crate) struct ConnectionArgs {
     /// The authority that dms must be of, a PEM file
     #[arg(long, global = true, env = "DM_CA", hide_env_values = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// Which of the dms that `dmc context` keeps
+    #[arg(long, global = true, env = "DM_CONTEXT", hide_env_values = true, value_name = "CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// How long a read is tried again while dms cannot be reached, as while it starts anew
+    #[arg(
+        long, global = true, env = "DM_RETRY_FOR", hide_env_values = true, value_name = "TIME", default_value = "15s",
+        value_parser = words::parse_duration
+    )]
+    pub(crate) retry_for: Duration,
 }
 
 /// How to show what comes back.
@@ -90,6 +107,10 @@ pub(crate) enum Format {
     Wide,
     /// For scripts: one JSON document
     Json,
+    /// The same as YAML
+    Yaml,
+    /// Only names, one on a line; of runs their ids
+    Name,
 }
 
 /// The verbs.
@@ -101,13 +122,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         name: NameArg,
         /// The version of the product to deploy
-        #[arg(long, value_name = "TAG")]
+        #[arg(long, value_name = "TAG", add = tags())]
         tag: String,
         #[command(flatten)]
         set: SetArgs,
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Make a staging what it shall be: create, update or restore it, or nothing if all is so already
+    ///
+    /// What CI wants. Everything not named stays.
+    #[command(after_help = APPLY_EXAMPLES)]
+    Apply(ApplyArgs),
     /// Give a staging another tag or other overrides; everything not named stays
     ///
     /// An update always starts a run, also when nothing changes.
@@ -116,10 +142,15 @@ pub(crate) enum Command {
     /// Archive stagings: their pods go, their volumes stay; `dmc restore` undoes it
     #[command(visible_alias = "archive")]
     Delete(NamesWriteArgs),
-    /// Remove everything of archived stagings, volumes included; history stays, the names are free again
-    Cleanup(NamesWriteArgs),
     /// Bring an archived staging back, with its latest configuration and what is changed here
     Restore(ChangeArgs),
+    /// Remove everything of archived stagings, volumes included; history stays, the names are free again
+    #[command(after_help = CLEANUP_EXAMPLES)]
+    Cleanup(CleanupArgs),
+    /// Run the verb of the last run again, with the latest configuration
+    Retry(RetryArgs),
+    /// Stop what is under way, or take it back if it has not begun
+    Cancel(CancelArgs),
     /// List stagings
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -165,8 +196,57 @@ pub(crate) enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Make a name for a staging from any text, such as the name of a branch; always the same from the same
+    NameFrom {
+        /// The text
+        #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+        text: String,
+    },
+    /// Keep several dms under names of their own, and choose between them
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Show each setting, its value, and where it comes from
+    Config,
+    /// Print what a shell needs to complete dmc: eval "$(dmc completions bash)"
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    Man {
+        /// The folder, which must exist
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Print the versions of dmc and of dms
     Version,
+}
+
+/// What can be done with contexts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// List them; the one in use is marked
+    List,
+    /// Use one from now on
+    Use {
+        /// Its name
+        #[arg(value_name = "CONTEXT")]
+        context: String,
+    },
+    /// Add one, or change it, from --url, --cert, --key and --ca
+    Add {
+        /// Its name
+        #[arg(value_name = "CONTEXT", value_parser = crate::contexts::parse_name)]
+        context: String,
+    },
+    /// Remove one
+    Remove {
+        /// Its name
+        #[arg(value_name = "CONTEXT")]
+        context: String,
+    },
 }
 
 const CREATE_EXAMPLES: &str = "\
@@ -177,6 +257,23 @@ Examples:
 
 FILE is one JSON document, {\"app\": {KEY: VALUE, ...}, \"staging\": {KEY: VALUE, ...}}, both optional, keys dotted.
 A JSON string is a text, as by --app; every other value is JSON, as by --app-json. What a flag says of a key wins.";
+
+const APPLY_EXAMPLES: &str = "\
+Examples:
+  dmc apply demo --tag v2 --wait
+  dmc apply \"$(dmc name-from \"$BRANCH\")\" --tag \"$TAG\" --when-busy cancel --wait --on-behalf \"$AUTHOR\"";
+
+const CLEANUP_EXAMPLES: &str = "\
+Examples:
+  dmc cleanup demo -y --wait
+  dmc cleanup --archived-for 14d -y
+  dmc cleanup broken --force --reason 'its cluster is gone' -y";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+For good:
+  echo 'eval \"$(dmc completions bash)\"' >> ~/.bashrc
+  echo 'eval \"$(dmc completions zsh)\"' >> ~/.zshrc
+  echo 'dmc completions fish | source' >> ~/.config/fish/config.fish";
 
 const UPDATE_EXAMPLES: &str = "\
 Examples:
@@ -191,55 +288,8 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct NameArg {
     /// The name of the staging
-    #[arg(value_name = "NAME", value_parser = StagingName::parse)]
+    #[arg(value_name = "NAME", value_parser = StagingName::parse, add = names())]
     pub(crate) name: StagingName,
-}
-
-/// What an update and a restore take.
-#[derive(Debug, Args)]
-pub(crate) struct ChangeArgs {
-    #[command(flatten)]
-    pub(crate) name: NameArg,
-    /// Another version of the product
-    #[arg(long, value_name = "TAG")]
-    pub(crate) tag: Option<String>,
-    #[command(flatten)]
-    pub(crate) set: SetArgs,
-    #[command(flatten)]
-    pub(crate) reset: ResetArgs,
-    #[command(flatten)]
-    pub(crate) write: WriteArgs,
-}
-
-/// What delete and cleanup take.
-#[derive(Debug, Args)]
-pub(crate) struct NamesWriteArgs {
-    /// The names of the stagings
-    #[arg(value_name = "NAME", required = true, value_parser = StagingName::parse)]
-    pub(crate) names: Vec<StagingName>,
-    #[command(flatten)]
-    pub(crate) write: WriteArgs,
-}
-
-/// What every write takes.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Write")]
-pub(crate) struct WriteArgs {
-    /// Follow the run until it ends; Ctrl-C stops following, not the run
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// With --wait: follow at most this long: 90s, 30m, 1h30m
-    #[arg(long, value_name = "TIME", default_value = "30m", requires = "wait", value_parser = words::parse_duration)]
-    pub(crate) timeout: Duration,
-    /// Why, in your own words; stays in the history
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    /// Ask nothing
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-    /// Names this command: sent twice under one key, it is done once (default: a new one for each call)
-    #[arg(long, value_name = "KEY")]
-    pub(crate) idempotency_key: Option<String>,
 }
 
 /// Which stagings to list.
@@ -254,6 +304,12 @@ pub(crate) struct ListArgs {
     /// Archived ones too
     #[arg(long)]
     pub(crate) archived: bool,
+    /// Only those that have been archived for at least this long: 14d, 12h
+    #[arg(long, value_name = "AGE", value_parser = words::parse_age)]
+    pub(crate) archived_for: Option<Duration>,
+    /// In this order: name, status, created, changed or archived; with a - in front the other way round
+    #[arg(long, value_name = "FIELD", default_value = "name", allow_hyphen_values = true)]
+    pub(crate) sort: String,
     /// Show at most this many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
@@ -302,6 +358,16 @@ pub(crate) enum Goal {
     Archived,
     /// Cleaned up: the name is free
     Gone,
+}
+
+/// Completes the names of stagings.
+fn names() -> ArgValueCompleter {
+    ArgValueCompleter::new(complete::names)
+}
+
+/// Completes tags.
+fn tags() -> ArgValueCompleter {
+    ArgValueCompleter::new(complete::tags)
 }
 
 fn run_id(text: &str) -> Result<Uuid, &'static str> {

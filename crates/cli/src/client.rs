@@ -1,7 +1,7 @@
 //! Asks `dms` and reads its answers. Every write carries a key and is sent again under it until its time is up, so a
 //! lost answer is never a lost or a doubled command. Shows nothing but that it waits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use dm_api::{IDEMPOTENCY_KEY, PREFIX, Problem};
@@ -9,16 +9,13 @@ use reqwest::{Method, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::ConnectionArgs;
+use crate::args::{ConnectionArgs, ShowArgs};
 use crate::connect::{Connection, REQUEST_TIMEOUT};
 use crate::exit::Error;
 use crate::output::Output;
 use crate::overrides::Edits;
 use crate::problem::refusal;
 use crate::settings::Settings;
-
-/// How long a read is tried again while `dms` says that it is not ready.
-const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a write is tried again, unless `--wait --timeout` says more.
 pub(crate) const WRITE_PATIENCE: Duration = Duration::from_mins(1);
@@ -60,13 +57,25 @@ pub(crate) struct Write<'a, B> {
 pub(crate) struct Client {
     args: ConnectionArgs,
     connection: RefCell<Connection>,
+    /// When this `dmc` began.
+    began: Instant,
+    /// For the note that a read has to wait.
+    notes: RefCell<Output>,
+    noted: Cell<bool>,
 }
 
 impl Client {
     /// Sets up the way; the first request goes it.
-    pub(crate) fn new(args: &ConnectionArgs) -> Result<Self, Error> {
-        let connection = Connection::new(&Settings::find(args)?)?;
-        Ok(Self { args: args.clone(), connection: RefCell::new(connection) })
+    pub(crate) fn new(args: &ConnectionArgs, show: &ShowArgs) -> Result<Self, Error> {
+        let began = Instant::now();
+        let connection = RefCell::new(Connection::new(&Settings::find(args)?)?);
+        let notes = RefCell::new(Output::new(show));
+        Ok(Self { args: args.clone(), connection, began, notes, noted: Cell::new(false) })
+    }
+
+    /// When this `dmc` began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// Where it is, as people know it.
@@ -80,19 +89,40 @@ impl Client {
         self.decode(self.send(request).await?).await
     }
 
-    /// Reads; an answer of "not yet" and a link lost on the way are tried again for some seconds. When nobody listens
-    /// at all, that is said at once.
+    /// Reads; while `dms` is not ready or cannot be reached, as while it starts anew, it is tried again, and said once.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, query: Query<'_>) -> Result<T, Error> {
-        let deadline = Instant::now() + READ_PATIENCE;
+        self.patiently(async || self.get_once(path, query).await).await
+    }
+
+    /// Asks a question that changes nothing, with a body.
+    pub(crate) async fn ask<T: DeserializeOwned, B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+        edits: &Edits,
+    ) -> Result<T, Error> {
+        self.patiently(async || {
+            let request = self.request(method.clone(), path).timeout(WRITE_TIMEOUT_MAX).json(body);
+            self.decode_body(self.checked(self.send(request).await?, edits).await?).await
+        })
+        .await
+    }
+
+    async fn patiently<T>(&self, mut once: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let deadline = Instant::now() + self.args.retry_for;
         let mut pause = PAUSE_MIN;
         loop {
-            match self.get_once(path, query).await {
-                Err(error) if !is_refused(&error) => match again(error, deadline, &mut pause) {
-                    Ok(wait) => tokio::time::sleep(wait).await,
-                    Err(error) => return Err(error),
-                },
+            let error = match once().await {
+                Err(error) => error,
                 result => return result,
+            };
+            let text = error.to_string();
+            let wait = again(error, deadline, &mut pause)?;
+            if !self.noted.replace(true) {
+                self.notes.borrow_mut().note(&format!("{text}; trying again (Ctrl-C gives up)"));
             }
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -215,13 +245,11 @@ pub(crate) fn is_passing(error: &Error) -> bool {
         | Error::CertificateRefused { .. }
         | Error::Unexpected { .. }
         | Error::NotFound { .. }
+        | Error::TimedOut { .. }
+        | Error::Interrupted { .. }
         | Error::ReaderGone
         | Error::System { .. } => false,
     }
-}
-
-fn is_refused(error: &Error) -> bool {
-    matches!(error, Error::Unreachable { refused: true, .. })
 }
 
 /// How long to wait before the next try, or the error if there is none.

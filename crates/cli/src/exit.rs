@@ -134,6 +134,18 @@ pub(crate) enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// `--timeout` has passed.
+    #[error("{message}")]
+    TimedOut {
+        /// What was not done by then.
+        message: String,
+    },
+    /// Ctrl-C, before what was asked for was sent.
+    #[error("{message}")]
+    Interrupted {
+        /// What was not done.
+        message: String,
+    },
     /// What was asked for is not there, says `dmc` itself.
     #[error("{message}")]
     NotFound {
@@ -173,6 +185,8 @@ impl Error {
             Self::CertificateRefused { .. } => Exit::NotAllowed,
             Self::Problem { problem, .. } => exit_of_status(problem.status),
             Self::NotFound { .. } => Exit::NotFound,
+            Self::TimedOut { .. } => Exit::TimedOut,
+            Self::Interrupted { .. } => Exit::Interrupted,
             Self::ReaderGone => Exit::Done,
             Self::System { .. } => Exit::Failed,
         }
@@ -200,7 +214,12 @@ impl Error {
                 let about_us = matches!(problem.status, 401 | 403);
                 problem.hint.clone().or_else(|| about_us.then(|| OTHER_CERTIFICATE.to_owned()))
             }
-            Self::Settings { .. } | Self::Unexpected { .. } | Self::ReaderGone | Self::System { .. } => None,
+            Self::Settings { .. }
+            | Self::TimedOut { .. }
+            | Self::Interrupted { .. }
+            | Self::Unexpected { .. }
+            | Self::ReaderGone
+            | Self::System { .. } => None,
         }
     }
 }

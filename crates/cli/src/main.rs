@@ -4,14 +4,17 @@
 //! before anything else is set up, so that `dmc --version`, help and usage errors cost next to nothing.
 
 mod args;
+mod busy;
 mod client;
 mod commands;
 mod connect;
+mod contexts;
 mod exit;
 #[cfg(test)]
 mod golden;
 mod output;
 mod overrides;
+mod preview;
 mod problem;
 mod settings;
 mod wait;
@@ -20,13 +23,16 @@ mod write;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::args::Cli;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    // A shell asks what could stand here; it is answered and gone.
+    CompleteEnv::with_factory(Cli::command).var(commands::complete::VARIABLE).complete();
     let cli = Cli::parse();
     let mut out = Output::new(&cli.show);
     let exit = run(cli, &mut out).unwrap_or_else(|error| {

@@ -8,6 +8,7 @@ pub(crate) mod harmless;
 pub(crate) mod progress;
 pub(crate) mod table;
 
+use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Serialize;
@@ -60,13 +61,37 @@ impl Output {
         self.format
     }
 
+    /// Prints a document in the form that was asked for: as data, as the names in it, or as `people` read it, with all
+    /// columns or without.
+    pub(crate) fn document<T: Serialize>(
+        &mut self,
+        document: &T,
+        names: &[impl Display],
+        people: impl FnOnce(&mut Self, bool) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self.format {
+            Format::Json => self.json(document),
+            Format::Yaml => self.yaml(document),
+            Format::Name => names.iter().try_for_each(|name| self.line(&name.to_string())),
+            Format::Table => people(self, false),
+            Format::Wide => people(self, true),
+        }
+    }
+
+    /// One YAML document. Its values are those of the JSON document, so that both say the same.
+    fn yaml<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
+        let value = serde_json::to_value(value).map_err(io::Error::from).map_err(written)?;
+        let text = serde_saphyr::to_string(&value).map_err(io::Error::other).map_err(written)?;
+        self.line(text.trim_end())
+    }
+
     /// Whether a person sees the data as it comes.
     pub(crate) fn is_terminal(&self) -> bool {
         self.stdout.terminal
     }
 
     /// One JSON document: indented for people, one line for programs.
-    pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
+    fn json<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
         let text =
             if self.stdout.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         self.line(&text.map_err(io::Error::from).map_err(written)?)

@@ -1,13 +1,14 @@
-//! Where `dms` is and by which files to speak to it: flags, then `DM_*`, then `DM_HOME/dmc.toml`, each setting on its
-//! own. Reads names and files; opens no connection.
+//! Where `dms` is and by which files to speak to it: flags, then `DM_*`, then the context in use, then
+//! `DM_HOME/dmc.toml`, each setting on its own. Reads names and files; opens no connection.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::ConnectionArgs;
+use crate::contexts::Contexts;
 use crate::exit::{Error, Exit};
 
 /// Everything a connection needs.
@@ -30,43 +31,106 @@ pub(crate) struct Identity {
     pub(crate) key: PathBuf,
 }
 
-/// What `dms serve` writes into its home.
-#[derive(Debug, Default, Deserialize)]
-struct HomeFile {
-    url: Option<String>,
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    ca: Option<PathBuf>,
+/// What `dms serve` writes into its home, and what a context is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SettingsFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
-impl Settings {
+/// A setting, and where it was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Chosen {
+    /// What it is called on the command line, without the dashes.
+    pub(crate) setting: &'static str,
+    /// What it is; none: nobody has said it.
+    pub(crate) value: Option<String>,
+    /// Who says so: a flag, a variable, a context, a file.
+    pub(crate) source: String,
+}
+
+/// All settings of a connection, as they were found.
+#[derive(Debug)]
+pub(crate) struct Choices {
+    /// Which context is in use.
+    pub(crate) context: Chosen,
+    /// Where `dms` is.
+    pub(crate) url: Chosen,
+    /// The certificate.
+    pub(crate) cert: Chosen,
+    /// Its key.
+    pub(crate) key: Chosen,
+    /// The authority.
+    pub(crate) ca: Chosen,
+    /// The file in the home, whether or not it is there.
+    home_file: PathBuf,
+    has_home_file: bool,
+}
+
+impl Choices {
     /// Finds each setting. Flags and `DM_*` have met in `args` already.
     pub(crate) fn find(args: &ConnectionArgs) -> Result<Self, Error> {
-        let path = home(&|name| std::env::var_os(name).map(PathBuf::from), is_root()).join("dmc.toml");
-        let file = HomeFile::read(&path)?;
-        let missing = |what: &str| match file {
-            None => Error::NotConfigured { home_file: path.clone() },
-            Some(_) => settings(format!("{} has no '{what}'", path.display()), "it is needed", Exit::Unreachable),
+        let home_file = home(&|name| std::env::var_os(name).map(PathBuf::from), is_root()).join("dmc.toml");
+        let of_home = SettingsFile::read(&home_file)?;
+        let has_home_file = of_home.is_some();
+        let (context, of_context) = Contexts::chosen(given(args.context.clone()).as_deref())?;
+        let named = context.value.as_ref().map_or_else(String::new, |name| format!("context {name}"));
+        let choose = |setting, variable: &str, own: Option<String>, context: Option<String>, home: Option<String>| {
+            let said_by = |value: &str| {
+                let is_variable = std::env::var(variable).is_ok_and(|variable| variable == value);
+                if is_variable { variable.to_owned() } else { format!("--{setting}") }
+            };
+            let own = given(own).map(|value| (said_by(&value), value));
+            let context = context.map(|value| (named.clone(), value));
+            let home = home.map(|value| (home_file.display().to_string(), value));
+            let (source, value) = own.or(context).or(home).unzip();
+            Chosen { setting, value, source: source.unwrap_or_default() }
         };
-        let file_values = file.as_ref();
-        let url = given(args.url.clone()).or_else(|| file_values.and_then(|file| file.url.clone()));
-        let ca = given(args.ca.clone()).or_else(|| file_values.and_then(|file| file.ca.clone()));
-        let url = url.map(|url| parse_url(&url)).transpose()?;
-        let url = url.ok_or_else(|| missing("url"))?;
-        let ca = ca.ok_or_else(|| missing("ca"))?;
-        let cert = given(args.cert.clone()).or_else(|| file_values.and_then(|file| file.cert.clone()));
-        let key = given(args.key.clone()).or_else(|| file_values.and_then(|file| file.key.clone()));
-        let identity = match (cert, key) {
-            (Some(cert), Some(key)) => Some(Identity { cert, key }),
-            (None, None) => None,
-            (Some(cert), None) => return Err(half(&cert, "certificate", "key (--key, DM_KEY)")),
-            (None, Some(key)) => return Err(half(&key, "key", "certificate (--cert, DM_CERT)")),
-        };
-        Ok(Self { url, identity, ca })
+        let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+        let (of_context, of_home) = (of_context.unwrap_or_default(), of_home.unwrap_or_default());
+        Ok(Self {
+            url: choose("url", "DM_URL", args.url.clone(), of_context.url, of_home.url),
+            cert: choose("cert", "DM_CERT", text(args.cert.clone()), text(of_context.cert), text(of_home.cert)),
+            key: choose("key", "DM_KEY", text(args.key.clone()), text(of_context.key), text(of_home.key)),
+            ca: choose("ca", "DM_CA", text(args.ca.clone()), text(of_context.ca), text(of_home.ca)),
+            context,
+            home_file,
+            has_home_file,
+        })
+    }
+
+    fn missing(&self, what: &str) -> Error {
+        if self.has_home_file {
+            settings(format!("{} has no '{what}'", self.home_file.display()), "it is needed", Exit::Unreachable)
+        } else {
+            Error::NotConfigured { home_file: self.home_file.clone() }
+        }
     }
 }
 
-impl HomeFile {
+impl Settings {
+    /// Everything that a connection needs, or what is missing.
+    pub(crate) fn find(args: &ConnectionArgs) -> Result<Self, Error> {
+        let choices = Choices::find(args)?;
+        let url = choices.url.value.as_deref().ok_or_else(|| choices.missing("url"))?;
+        let ca = choices.ca.value.as_ref().ok_or_else(|| choices.missing("ca"))?;
+        let identity = match (&choices.cert.value, &choices.key.value) {
+            (Some(cert), Some(key)) => Some(Identity { cert: cert.into(), key: key.into() }),
+            (None, None) => None,
+            (Some(cert), None) => return Err(half(Path::new(cert), "certificate", "key (--key, DM_KEY)")),
+            (None, Some(key)) => return Err(half(Path::new(key), "key", "certificate (--cert, DM_CERT)")),
+        };
+        Ok(Self { url: parse_url(url)?, identity, ca: ca.into() })
+    }
+}
+
+impl SettingsFile {
     /// Reads the file if there is one. Its paths may be relative to the folder it stands in.
     fn read(path: &Path) -> Result<Option<Self>, Error> {
         let fault = |cause: String| settings(path.display().to_string(), &cause, Exit::Unreachable);
@@ -110,7 +174,7 @@ fn given<T: AsRef<std::ffi::OsStr>>(value: Option<T>) -> Option<T> {
     value.filter(|value| !value.as_ref().is_empty())
 }
 
-fn parse_url(text: &str) -> Result<Url, Error> {
+pub(crate) fn parse_url(text: &str) -> Result<Url, Error> {
     let fault = |cause: &str| settings(format!("'{text}' is not the address of a dms"), cause, Exit::Usage);
     let url = Url::parse(text).map_err(|error| fault(&error.to_string()))?;
     if url.scheme() != "https" {
@@ -127,7 +191,7 @@ fn half(path: &Path, have: &str, miss: &str) -> Error {
     settings(path.display().to_string(), &format!("this {have} is given without its {miss}"), Exit::NotAllowed)
 }
 
-fn settings(what: String, cause: &str, exit: Exit) -> Error {
+pub(crate) fn settings(what: String, cause: &str, exit: Exit) -> Error {
     Error::Settings { what, cause: cause.to_owned(), exit }
 }
 
@@ -157,7 +221,7 @@ mod tests {
         let path = folder.path().join("dmc.toml");
         std::fs::write(&path, "url = 'https://127.0.0.1:1'\ncert = 'certs/a.pem'\nca = '/etc/ca.pem'\nlater = 1\n")
             .unwrap();
-        let file = HomeFile::read(&path).unwrap().unwrap();
+        let file = SettingsFile::read(&path).unwrap().unwrap();
         assert_eq!(file.cert, Some(folder.path().join("certs/a.pem")));
         assert_eq!(file.ca, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(file.key, None);
@@ -167,9 +231,9 @@ mod tests {
     fn no_file_is_no_error_but_a_broken_one_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dmc.toml");
-        assert!(HomeFile::read(&path).unwrap().is_none());
+        assert!(SettingsFile::read(&path).unwrap().is_none());
         std::fs::write(&path, "url = ").unwrap();
-        assert_eq!(HomeFile::read(&path).unwrap_err().exit().code(), 5);
+        assert_eq!(SettingsFile::read(&path).unwrap_err().exit().code(), 5);
     }
 
     #[test]

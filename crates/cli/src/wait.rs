@@ -148,8 +148,19 @@ async fn state_of(client: &Client, progress: &Progress, run: &Run) -> (String, S
 }
 
 /// Says how a run ended, and why if it did not end well.
-pub(crate) async fn tell_end(client: &Client, out: &mut Output, run: &Run) -> Exit {
+///
+/// `wish` is what was asked for: a cancel wants the run to end otherwise than by itself.
+pub(crate) async fn tell_end(client: &Client, out: &mut Output, run: &Run, wish: &str) -> Exit {
     let (name, verb) = (&run.staging, &run.verb);
+    if wish == "cancel" {
+        let cancelled = run.state == RunState::Withdrawn || is_cancelled(run);
+        if cancelled {
+            out.note(&format!("{name}: {verb} {}", words::run_state_of_cancel(run.state)));
+            return Exit::Done;
+        }
+        out.failure(&format!("{name}: {verb} {} before it could be cancelled", words::run_state(run.state)));
+        return Exit::Failed;
+    }
     let took = run.finished_at.map(|end| words::took(end - run.requested_at));
     if run.state == RunState::Succeeded {
         out.note(&format!(
@@ -181,6 +192,13 @@ pub(crate) async fn tell_end(client: &Client, out: &mut Output, run: &Run) -> Ex
     }
     out.hint(&format!("`dmc logs {name}` shows all of its output, `dmc info {name}` what can be done next"));
     Exit::Failed
+}
+
+/// Whether a run ended because somebody wanted it to.
+fn is_cancelled(run: &Run) -> bool {
+    run.outcome.as_deref() == Some("cancelled")
+        || run.reason.as_deref() == Some("cancelled")
+        || run.cause.as_deref().is_some_and(|cause| cause.starts_with("cancelled by "))
 }
 
 /// The last lines that a run has printed; none if they cannot be had.

@@ -8,8 +8,29 @@ use dm_api::{Activity, ActivityKind, Level, RunState, Staging, Status};
 /// The longest time that can be given: what is longer is a typing mistake.
 const DURATION_MAX: Duration = Duration::from_hours(30 * 24);
 
+/// The longest age: a hundred years.
+const AGE_MAX: Duration = Duration::from_hours(36_500 * 24);
+
 /// Reads `500ms`, `90s`, `30m`, `1h30m`, `14d`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match sum(text)? {
+        Duration::ZERO => Err(format!("'{text}' is no time at all; the least is 1ms")),
+        sum if sum > DURATION_MAX => Err(format!("'{text}' is too long; the most is 30d")),
+        sum => Ok(sum),
+    }
+}
+
+/// Reads an age in whole seconds: `0s`, `12h`, `14d`.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
+    match sum(text)? {
+        sum if sum.subsec_nanos() > 0 => Err(format!("'{text}' is not in whole seconds")),
+        sum if sum > AGE_MAX => Err(format!("'{text}' is too long; the most is 36500d")),
+        sum => Ok(sum),
+    }
+}
+
+/// Adds up `1h30m`.
+fn sum(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time; write it like 90s, 30m or 1h30m");
     let mut rest = text;
     let mut sum = Duration::ZERO;
@@ -29,11 +50,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         sum = sum.saturating_add(Duration::from_millis(count.saturating_mul(milliseconds)));
         rest = &tail[unit..];
     }
-    match sum {
-        Duration::ZERO => Err(format!("'{text}' is no time at all; the least is 1ms")),
-        _ if sum > DURATION_MAX => Err(format!("'{text}' is too long; the most is 30d")),
-        _ => Ok(sum),
-    }
+    if text.is_empty() { Err(wrong()) } else { Ok(sum) }
 }
 
 /// How long ago, in one unit, as a column shows it: `4s`, `12m`, `3h`, `9d`.
@@ -93,6 +110,15 @@ pub(crate) fn run_state(state: RunState) -> &'static str {
         RunState::Succeeded => "succeeded",
         RunState::Failed => "failed",
         RunState::Withdrawn => "withdrawn",
+    }
+}
+
+/// What a cancel has made of a run.
+pub(crate) fn run_state_of_cancel(state: RunState) -> &'static str {
+    match state {
+        RunState::Withdrawn => "taken back before it began",
+        RunState::Failed | RunState::Succeeded => "stopped",
+        RunState::Queued | RunState::Running | RunState::WaitingForCheck => "being stopped",
     }
 }
 

@@ -90,14 +90,15 @@ fn without_a_dms_there_is_a_sentence_and_a_hint() {
 fn a_dms_that_does_not_run_is_unreachable() {
     let mut world = World::new();
     world.dms.terminate();
-    world.dmc(&["list"]).says(5, &["error: cannot reach dms at https://", "hint: is dms running?"]);
+    let ended = world.dmc(&["list", "--retry-for", "1s"]);
+    ended.says(5, &["trying again", "error: cannot reach dms at https://", "hint: is dms running?"]);
 }
 
 #[test]
 fn somebody_who_speaks_no_tls_is_unreachable() {
     let world = World::new();
     let page = format!("https://{}", world.dms.page());
-    world.dmc(&["list", "--url", &page]).says(5, &["error: cannot reach dms at https://"]);
+    world.dmc(&["list", "--retry-for", "1s", "--url", &page]).says(5, &["error: cannot reach dms at https://"]);
 }
 
 #[test]
@@ -160,7 +161,7 @@ fn a_certificate_that_cannot_be_read_is_told_before_anything_is_sent() {
 fn flags_win_over_variables_and_variables_over_the_file() {
     let world = World::new();
     let ended = |variable: &str, arguments: &[&str]| {
-        Ended::of(&dmc(world.dms.home(), arguments).env("DM_URL", variable).output().unwrap())
+        Ended::of(&dmc(world.dms.home(), arguments).env("DM_URL", variable).env("DM_RETRY_FOR", "1s").output().unwrap())
     };
     ended("https://127.0.0.1:1", &["list"]).says(5, &["https://127.0.0.1:1"]);
     ended("https://127.0.0.1:1", &["list", "--url", "https://127.0.0.1:2"]).says(5, &["https://127.0.0.1:2"]);

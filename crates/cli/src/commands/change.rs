@@ -1,41 +1,19 @@
-//! `dmc update` and `dmc restore`: both say what to change and leave the rest.
+//! `dmc update`, `dmc restore` and `dmc apply`: each says what to change and leaves the rest.
 
-use dm_api::Update;
-use reqwest::Method;
+use dm_api::{Apply, Previewed, Update};
 
-use crate::args::ChangeArgs;
+use crate::args::{ApplyArgs, ChangeArgs};
 use crate::client::Client;
-use crate::commands::print_answer;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
 use crate::overrides::Edits;
 use crate::write::{Wish, carry_out};
 
-pub(super) async fn update(
+pub(super) async fn change(
     connect: impl Fn() -> Result<Client, Error>,
     out: &mut Output,
     args: &ChangeArgs,
-) -> Result<Exit, Error> {
-    let path = format!("/stagings/{}", args.name.name);
-    change(connect, out, args, "update", Method::PATCH, path).await
-}
-
-pub(super) async fn restore(
-    connect: impl Fn() -> Result<Client, Error>,
-    out: &mut Output,
-    args: &ChangeArgs,
-) -> Result<Exit, Error> {
-    let path = format!("/stagings/{}/restore", args.name.name);
-    change(connect, out, args, "restore", Method::POST, path).await
-}
-
-async fn change(
-    connect: impl Fn() -> Result<Client, Error>,
-    out: &mut Output,
-    args: &ChangeArgs,
-    verb: &'static str,
-    method: Method,
-    path: String,
+    command: Previewed,
 ) -> Result<Exit, Error> {
     let mut edits = Edits::read(&args.set, &args.reset)?;
     let body = Update {
@@ -43,11 +21,28 @@ async fn change(
         set: std::mem::take(&mut edits.set),
         unset: edits.unset.clone(),
         reset: edits.reset.clone(),
-        base: None,
+        base: args.base.base,
         reason: args.write.reason.clone(),
-        on_behalf: None,
+        on_behalf: args.write.on_behalf.clone(),
     };
-    let wish = Wish { name: &args.name.name, verb, method, path, body: &body, edits: &edits, args: &args.write };
-    let answer = carry_out(&connect()?, out, &wish).await?;
-    print_answer(out, answer)
+    carry_out(&connect()?, out, &Wish::new(&args.name.name, command, &body, &edits, &args.write)?).await
+}
+
+pub(super) async fn apply(
+    connect: impl Fn() -> Result<Client, Error>,
+    out: &mut Output,
+    args: &ApplyArgs,
+) -> Result<Exit, Error> {
+    let mut edits = Edits::read(&args.set, &args.reset)?;
+    let body = Apply {
+        tag: args.tag.clone(),
+        set: std::mem::take(&mut edits.set),
+        unset: edits.unset.clone(),
+        reset: edits.reset.clone(),
+        always: args.always,
+        base: args.base.base,
+        reason: args.write.reason.clone(),
+        on_behalf: args.write.on_behalf.clone(),
+    };
+    carry_out(&connect()?, out, &Wish::new(&args.name.name, Previewed::Apply, &body, &edits, &args.write)?).await
 }

@@ -1,12 +1,10 @@
 //! `dmc create`.
 
-use dm_api::Create;
+use dm_api::{Create, Previewed};
 use dm_domain::ids::StagingName;
-use reqwest::Method;
 
 use crate::args::WriteArgs;
 use crate::client::Client;
-use crate::commands::print_answer;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
 use crate::overrides::{Edits, ResetArgs, SetArgs};
@@ -27,17 +25,7 @@ pub(super) async fn run(
         set: std::mem::take(&mut edits.set),
         unset: edits.unset.clone(),
         reason: args.reason.clone(),
-        on_behalf: None,
+        on_behalf: args.on_behalf.clone(),
     };
-    let wish = Wish {
-        name,
-        verb: "create",
-        method: Method::POST,
-        path: "/stagings".to_owned(),
-        body: &body,
-        edits: &edits,
-        args,
-    };
-    let answer = carry_out(&connect()?, out, &wish).await?;
-    print_answer(out, answer)
+    carry_out(&connect()?, out, &Wish::new(name, Previewed::Create, &body, &edits, args)?).await
 }

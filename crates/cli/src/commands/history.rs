@@ -3,7 +3,6 @@
 use dm_api::{Event, EventList};
 use dm_domain::ids::StagingName;
 
-use crate::args::Format;
 use crate::client::Client;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
@@ -16,11 +15,7 @@ const PAGES_MAX: usize = 100;
 
 pub(super) async fn run(client: &Client, out: &mut Output, name: &StagingName) -> Result<Exit, Error> {
     let (events, more) = all(client, name).await?;
-    match out.format() {
-        Format::Json => out.json(&events)?,
-        Format::Table => out.table(&table(&events, false))?,
-        Format::Wide => out.table(&table(&events, true))?,
-    }
+    out.document(&events, &[name], |out, wide| out.table(&table(&events, wide)))?;
     if more {
         out.note(&format!("there is more; these are the first {} events", events.len()));
     }

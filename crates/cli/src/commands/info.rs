@@ -5,7 +5,6 @@ use dm_api::{Action, Configuration, ConfigurationKey, Run, RunState, Staging};
 use dm_domain::ids::StagingName;
 use serde::Serialize;
 
-use crate::args::Format;
 use crate::client::Client;
 use crate::commands::list::tint;
 use crate::commands::runs;
@@ -32,21 +31,20 @@ pub(super) async fn run(client: &Client, out: &mut Output, name: &StagingName) -
     let configuration = client.get(&format!("/stagings/{name}/configuration"), &[]).await?;
     let run: Run = client.get(&format!("/runs/{}", staging.last_run), &[]).await?;
     let info = Info { staging, configuration, run };
-    if out.format() == Format::Json {
-        out.json(&info)?;
-        return Ok(Exit::Done);
-    }
     let lines = if info.run.state == RunState::Failed { last_lines(client, info.run.id).await } else { Vec::new() };
-    for (title, facts) in sections(&info, &lines, out.format() == Format::Wide, Utc::now()) {
-        if facts.is_empty() {
-            continue;
+    out.document(&info, &[name], |out, wide| {
+        for (title, facts) in sections(&info, &lines, wide, Utc::now()) {
+            if facts.is_empty() {
+                continue;
+            }
+            if let Some(title) = title {
+                out.line("")?;
+                out.heading(&title)?;
+            }
+            out.table(&facts)?;
         }
-        if let Some(title) = title {
-            out.line("")?;
-            out.heading(&title)?;
-        }
-        out.table(&facts)?;
-    }
+        Ok(())
+    })?;
     Ok(Exit::Done)
 }
 
@@ -152,7 +150,7 @@ fn keys(keys: &[ConfigurationKey]) -> Table {
 }
 
 /// A value in one line. JSON, and a text that would not be seen as it is, are shown as JSON.
-fn value(key: &ConfigurationKey) -> Option<String> {
+pub(crate) fn value(key: &ConfigurationKey) -> Option<String> {
     if key.secret {
         return Some("(secret)".to_owned());
     }
@@ -176,7 +174,7 @@ fn next(staging: &Staging, wide: bool) -> Table {
         facts.row([wait.into(), Cell::tinted("wait for its end", Tint::Faint)]);
     }
     for action in staging.allowed_actions.iter().filter(|action| !action.quiet) {
-        let Some((command, effect)) = command(action.action) else { continue };
+        let (command, effect) = command(action.action);
         let command = command.replace("NAME", name);
         match (&action.because, action.allowed) {
             (_, true) => facts.row([command.into(), Cell::tinted(effect, Tint::Faint)]),
@@ -190,13 +188,14 @@ fn next(staging: &Staging, wide: bool) -> Table {
 }
 
 /// How to ask for an action here, and what it does.
-fn command(action: Action) -> Option<(&'static str, &'static str)> {
+fn command(action: Action) -> (&'static str, &'static str) {
     match action {
-        Action::Update => Some(("dmc update NAME --tag TAG", "another tag or other overrides")),
-        Action::Delete => Some(("dmc delete NAME", "archive it: volumes stay")),
-        Action::Restore => Some(("dmc restore NAME", "bring it back with its volumes")),
-        Action::Cleanup => Some(("dmc cleanup NAME", "remove everything, volumes included")),
-        Action::Retry | Action::Cancel => None,
+        Action::Update => ("dmc update NAME --tag TAG", "another tag or other overrides"),
+        Action::Delete => ("dmc delete NAME", "archive it: volumes stay"),
+        Action::Restore => ("dmc restore NAME", "bring it back with its volumes"),
+        Action::Cleanup => ("dmc cleanup NAME", "remove everything, volumes included"),
+        Action::Retry => ("dmc retry NAME", "the last run again"),
+        Action::Cancel => ("dmc cancel NAME", "stop what is under way"),
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use dm_api::{Staging, StagingList, Status};
 
-use crate::args::{Format, ListArgs, StatusArg};
+use crate::args::{ListArgs, StatusArg};
 use crate::client::Client;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
@@ -18,20 +18,21 @@ const PAGE: u32 = 200;
 
 pub(super) async fn run(client: &Client, out: &mut Output, args: &ListArgs) -> Result<Exit, Error> {
     let stagings = all(client, args).await?;
-    match out.format() {
-        Format::Json => out.json(&stagings)?,
-        Format::Table | Format::Wide if stagings.is_empty() => {
+    let names: Vec<_> = stagings.iter().map(|staging| &staging.name).collect();
+    out.document(&stagings, &names, |out, wide| {
+        if stagings.is_empty() {
             out.note(nothing(args));
+            return Ok(());
         }
-        Format::Table => out.table(&table(&stagings, false, Utc::now()))?,
-        Format::Wide => out.table(&table(&stagings, true, Utc::now()))?,
-    }
+        out.table(&table(&stagings, wide, Utc::now()))
+    })?;
     Ok(Exit::Done)
 }
 
 /// Why the list may be empty.
 fn nothing(args: &ListArgs) -> &'static str {
-    match (args.status.is_empty() && args.text.is_none(), args.archived) {
+    let all = args.status.is_empty() && args.text.is_none() && args.archived_for.is_none();
+    match (all, args.archived) {
         (false, _) => "no staging fits",
         (true, true) => "there is no staging; `dmc create NAME --tag TAG` makes one",
         (true, false) => {
@@ -40,7 +41,7 @@ fn nothing(args: &ListArgs) -> &'static str {
     }
 }
 
-async fn all(client: &Client, args: &ListArgs) -> Result<Vec<Staging>, Error> {
+pub(super) async fn all(client: &Client, args: &ListArgs) -> Result<Vec<Staging>, Error> {
     let wanted = args.limit.unwrap_or(u32::MAX) as usize;
     let mut stagings = Vec::new();
     let mut after = None;
@@ -64,6 +65,8 @@ fn filters(args: &ListArgs) -> Vec<(&'static str, String)> {
     let mut query: Vec<_> =
         args.status.iter().map(|status| ("status", words::status((*status).into()).to_owned())).collect();
     query.extend(args.text.iter().map(|text| ("q", text.clone())));
+    query.extend(args.archived_for.map(|age| ("archived_for", age.as_secs().to_string())));
+    query.push(("sort", args.sort.clone()));
     if args.archived {
         query.push(("archived", "true".to_owned()));
     }

@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use dm_api::{Link, Staging};
 use dm_domain::ids::StagingName;
 
-use crate::args::Format;
 use crate::client::Client;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
@@ -21,10 +20,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Error> {
     let staging = with_links(client, name).await?;
     let link = choose(&staging, wanted)?;
-    match out.format() {
-        Format::Json => out.json(link)?,
-        Format::Table | Format::Wide => out.line(&harmless(&link.url))?,
-    }
+    out.document(link, &[&link.name], |out, _| out.line(&harmless(&link.url)))?;
     let web = link.url.starts_with("http://") || link.url.starts_with("https://");
     if !print && web && out.is_terminal() && has_display() {
         open(&link.url, out);

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use dm_api::{Run, RunList, RunState};
 use dm_domain::ids::StagingName;
 
-use crate::args::Format;
 use crate::client::Client;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
@@ -16,11 +15,8 @@ const PAGE: u32 = 200;
 
 pub(super) async fn run(client: &Client, out: &mut Output, name: &StagingName, limit: u32) -> Result<Exit, Error> {
     let runs = newest(client, name, limit).await?;
-    match out.format() {
-        Format::Json => out.json(&runs)?,
-        Format::Table => out.table(&table(&runs, false, Utc::now()))?,
-        Format::Wide => out.table(&table(&runs, true, Utc::now()))?,
-    }
+    let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    out.document(&runs, &ids, |out, wide| out.table(&table(&runs, wide, Utc::now())))?;
     Ok(Exit::Done)
 }
 

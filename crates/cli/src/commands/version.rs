@@ -3,7 +3,6 @@
 use dm_api::Version;
 use serde::Serialize;
 
-use crate::args::Format;
 use crate::client::Client;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
@@ -22,15 +21,15 @@ pub(super) async fn run(connect: impl Fn() -> Result<Client, Error>, out: &mut O
         Ok(server) => (Some(server), None),
         Err(error) => (None, Some(error)),
     };
-    match out.format() {
-        Format::Json => out.json(&Versions { client, server: server.map(|(_, version)| version) })?,
-        Format::Table | Format::Wide => {
-            out.line(&format!("dmc {client}"))?;
-            if let Some((url, Version { version, api })) = server {
-                out.line(&format!("dms {version} (api {api}) at {url}"))?;
-            }
+    let (url, server) = server.unzip();
+    let versions = Versions { client, server };
+    out.document(&versions, &[client], |out, _| {
+        out.line(&format!("dmc {client}"))?;
+        if let (Some(url), Some(Version { version, api })) = (url, &versions.server) {
+            out.line(&format!("dms {version} (api {api}) at {url}"))?;
         }
-    }
+        Ok(())
+    })?;
     error.map_or(Ok(Exit::Done), Err)
 }
 

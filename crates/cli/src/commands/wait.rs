@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dm_api::{Run, Staging, Status};
 use dm_domain::ids::StagingName;
 
-use crate::args::{Format, Goal};
+use crate::args::Goal;
 use crate::client::Client;
 use crate::exit::{Error, Exit};
 use crate::output::Output;
@@ -35,9 +35,7 @@ pub(super) async fn run(
                 staging = with_links(client, name).await.map_or(staging, |linked| Some(Box::new(linked)));
             }
             out.note(&format!("{name}: {word}"));
-            if out.format() == Format::Json {
-                out.json(&staging)?;
-            }
+            out.document(&staging, &[name], |_, _| Ok(()))?;
             Ok(Exit::Done)
         }
         Waited::Over(End::Elsewhere(staging)) => {
