@@ -1,8 +1,11 @@
 //! Runs and checks: failures, hanging wrappers, crashes.
 
+mod cancel;
 mod crash;
 mod init;
 mod life;
+mod many;
+mod outage;
 mod shim;
 mod trees;
 mod values;

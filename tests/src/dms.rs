@@ -93,7 +93,12 @@ impl Setup {
     /// A database, made by [`Database::empty`], instead of a private one.
     #[must_use]
     pub fn database(self, database: &Database) -> Self {
-        let url = database.url();
+        self.database_url(&database.url())
+    }
+
+    /// A database elsewhere instead of a private one.
+    #[must_use]
+    pub fn database_url(self, url: &str) -> Self {
         self.argument(format!("--database-url={url}")).argument("--migrate")
     }
 

@@ -213,7 +213,7 @@ async fn a_lost_run_whose_history_cannot_be_read_keeps_no_other_from_its_end() {
         world.wait_for_file(&format!("half.{run}")).await;
     }
     world.dms.kill();
-    let pool = world.database.pool().await;
+    let pool = world.pool().await;
     sqlx::raw_sql(
         "INSERT INTO events SELECT h.position + 1, 'first', 3, 'OfALaterBuild', 1, '{}', e.meta, h.at
            FROM log_head h JOIN events e ON e.stream_id = 'first' AND e.version = 1;

@@ -136,7 +136,7 @@ async fn output_of_more_than_90_days_ago_is_dropped_and_that_is_said() {
     world.script("create", "printf 'to be forgotten'");
     let run = world.create("demo").await;
     world.wait_status("demo", Status::Running).await;
-    let pool = world.database.pool().await;
+    let pool = world.pool().await;
     sqlx::query!("UPDATE outputs SET at = at - interval '91 days'").execute(&pool).await.expect("it is there");
     pool.close().await;
     world = tokio::task::spawn_blocking(move || {

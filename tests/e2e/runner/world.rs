@@ -45,28 +45,40 @@ pub(super) struct Record {
 pub(super) struct World {
     pub(super) dms: Dms,
     wrappers: TempDir,
+    url: String,
     // After `dms`, which uses it.
-    pub(super) database: Database,
+    database: Option<Database>,
 }
 
 impl World {
     /// `programs` beside the required ones; `change` adds arguments.
     pub(super) async fn start(manifest: &str, programs: &[&str], change: impl FnOnce(Setup) -> Setup) -> Self {
+        let database = Database::empty().await;
+        let world = Self::on(&database.url(), manifest, programs, change).await;
+        Self { database: Some(database), ..world }
+    }
+
+    /// The same on a database that the test looks after.
+    pub(super) async fn on(url: &str, manifest: &str, programs: &[&str], change: impl FnOnce(Setup) -> Setup) -> Self {
         let wrappers = tempfile::Builder::new().prefix("dm-wrappers-").tempdir_in("/var/tmp").expect("a folder");
         let required = ["create", "update", "delete", "cleanup", "check", "archive_check"];
         for verb in required.iter().chain(programs) {
             executable_file(&wrappers.path().join(verb), WRAPPER.as_bytes());
         }
         fs::write(wrappers.path().join("wrappers.toml"), format!("contract = 1\n{manifest}")).expect("a file");
-        let database = Database::empty().await;
-        let setup = change(setup(&database, wrappers.path()));
+        let setup = change(setup(url, wrappers.path()));
         let dms = tokio::task::spawn_blocking(move || setup.start()).await.expect("dms starts");
-        Self { dms, wrappers, database }
+        Self { dms, wrappers, url: url.to_owned(), database: None }
     }
 
     /// For another `dms` on the same database, with the same wrappers.
     pub(super) fn setup(&self) -> Setup {
-        setup(&self.database, self.wrappers.path())
+        setup(&self.url, self.wrappers.path())
+    }
+
+    /// Connections to its database.
+    pub(super) async fn pool(&self) -> sqlx::PgPool {
+        self.database.as_ref().expect("a database of the tests' own cluster").pool().await
     }
 
     /// From its next call on, a wrapper does this.
@@ -161,9 +173,9 @@ pub(super) async fn restart(mut world: World) -> World {
     .expect("dms starts")
 }
 
-fn setup(database: &Database, wrappers: &Path) -> Setup {
+fn setup(url: &str, wrappers: &Path) -> Setup {
     Setup::new()
-        .database(database)
+        .database_url(url)
         .wrappers(wrappers)
         .argument("--allow-short-times")
         .argument("--awaiting-interval=200ms")

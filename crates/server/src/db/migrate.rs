@@ -18,8 +18,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 /// The oldest PostgreSQL that is used, as `server_version_num` has it.
 const OLDEST: i32 = 150_000;
 
-/// How long a connection may take, also one of the pool.
+/// How long a first connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a request waits for a connection of the pool: while the database is away it is to be told soon.
+const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// Most connections of the pool.
 const POOL: u32 = 16;
@@ -85,7 +88,7 @@ pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError>
     let connection =
         timeout(CONNECT, PgConnection::connect_with(&options)).await.map_err(|_| DatabaseError::Silent)??;
     connection.close().await?;
-    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(CONNECT);
+    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE);
     // A connection keeps the memory of its longest statement, which is a MiB of output, unless it is told not to.
     let pool = pool.after_release(|connection, _| {
         connection.shrink_buffers();
