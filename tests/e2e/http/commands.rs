@@ -245,9 +245,51 @@ async fn what_wrappers_say_of_a_configuration_is_told_and_nothing_is_appended() 
     fs::remove_file(&picky).expect("the file is ours");
 
     let position = api.post(ALL, &body).await.json()["position"].to_string();
+    api.has_status("web", "Running").await;
     let configuration = api.get(&format!("{ONE}/configuration?at_least={position}")).await.json();
     let expected = json!([{"level": "app", "key": "greeting", "text": "hello", "overridden": false}]);
     assert_eq!(configuration["keys"], expected);
+}
+
+#[tokio::test]
+async fn defaults_that_cannot_be_read_change_nothing_of_what_runs() {
+    let gate = tempfile::tempdir().expect("a folder");
+    let mode = gate.path().join("mode");
+    let script = format!(
+        "case $(cat '{0}' 2> /dev/null) in
+           fails) echo 'the registry is away' >&2; exit 3 ;;
+           hangs) exec sleep 600 ;;
+           garbage) echo '<html>Bad Gateway</html>' ;;
+           long) head -c 2000000 /dev/zero | tr '\\0' x ;;
+           *) echo app,colour,blue ;;
+         esac",
+        mode.display()
+    );
+    let folder = wrappers(&[("defaults", &script)]);
+    fs::write(folder.path().join("wrappers.toml"), "contract = 1\n[limits]\ndefaults = 1\n").expect("a file");
+    let api = Api::of(Setup::new().wrappers(folder.path())).await;
+    api.running("web").await;
+    let before = api.get(ONE).await.json();
+    for (word, cause) in [
+        ("fails", "exited with 3: the registry is away"),
+        ("hangs", "was stopped at its time limit"),
+        ("garbage", "line 1: 1 fields, but must be level,key,value"),
+        ("long", "printed more than"),
+    ] {
+        fs::write(&mode, word).expect("the folder is ours");
+        let create = api.post(ALL, &json!({"name": "new", "tag": "v1"})).await;
+        assert_eq!(create.refusal(), refusal(503, "defaults_unavailable"), "{word}");
+        assert!(create.problem().detail.contains(cause), "{word}: {create:?}");
+        assert_eq!(api.patch(ONE, &json!({"tag": "v2"})).await.refusal(), refusal(503, "defaults_unavailable"));
+    }
+    assert_eq!(api.asked("new").await, Vec::<String>::new());
+    assert_eq!(api.asked("web").await, ["CreateRequested"]);
+    let after = api.get(ONE).await.json();
+    assert_eq!(
+        (&after["status"], &after["configuration_version"]),
+        (&before["status"], &before["configuration_version"])
+    );
+    assert_eq!(api.post(&format!("{ONE}/delete"), &json!({})).await.status, 202, "a delete needs no defaults");
 }
 
 #[tokio::test]
