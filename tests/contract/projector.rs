@@ -6,4 +6,5 @@ mod fold;
 mod history;
 mod questions;
 mod rack;
+mod rebuilt;
 mod steps;

@@ -128,6 +128,20 @@ pub(crate) async fn is_filling(pool: &PgPool, projection: &str, version: i32) ->
     .await
 }
 
+/// How far the generation has come that this version of the fold fills beside the one that people read.
+pub(crate) async fn filled(pool: &PgPool, projection: &str, version: i32) -> Result<Option<Position>, sqlx::Error> {
+    let filled = sqlx::query_scalar!(
+        r#"SELECT c.position FROM projections p JOIN checkpoints c USING (projection)
+           WHERE p.projection = $1 AND c.generation > p.generation AND c.version = $2
+           ORDER BY c.generation DESC LIMIT 1"#,
+        projection,
+        version
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(filled.map(Position))
+}
+
 /// Locks the generation that people read and the newest one that this version of the fold fills; none unless the newer
 /// one has caught up and nobody moves either.
 pub(crate) async fn swappable(

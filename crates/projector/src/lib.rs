@@ -22,7 +22,7 @@ pub mod runs;
 pub mod stagings;
 mod step;
 
-pub use projector::Projector;
+pub use projector::{NAMES, Projector};
 pub use quarantine::Quarantined;
 pub use step::Stepped;
 

@@ -20,7 +20,7 @@ use crate::step::{Means, Stepped, step};
 use crate::{Projection, ProjectionError, checkpoint, rebuild};
 
 /// The names of all read models.
-const NAMES: [&str; 3] = [Stagings::NAME, Runs::NAME, Audit::NAME];
+pub const NAMES: [&str; 3] = [Stagings::NAME, Runs::NAME, Audit::NAME];
 
 /// Keeps the read models. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -55,13 +55,13 @@ impl Projector {
         tasks.spawn(loops::keep::<Runs>(means.clone(), stop.clone()));
         tasks.spawn(loops::keep::<Audit>(means.clone(), stop.clone()));
         tasks.spawn(async move { loops::listen(&means.writes, &heard, &stop).await });
-        tasks.close();
         projector
     }
 
     /// Ends the tasks at the edge of a batch.
     pub async fn stop(&self) {
         self.stop.cancel();
+        self.tasks.close();
         self.tasks.wait().await;
         self.means.writes.close().await;
     }
@@ -81,6 +81,17 @@ impl Projector {
             Audit::NAME => rebuild::rebuild::<Audit>(&self.means).await,
             _ => Err(ProjectionError::Unknown(name.to_owned())),
         }
+    }
+
+    /// How far a rebuild has come; none when none is under way.
+    pub async fn rebuilt(&self, name: &str) -> Result<Option<Position>, ProjectionError> {
+        let version = match name {
+            Stagings::NAME => Stagings::VERSION,
+            Runs::NAME => Runs::VERSION,
+            Audit::NAME => Audit::VERSION,
+            _ => return Err(ProjectionError::Unknown(name.to_owned())),
+        };
+        Ok(checkpoint::filled(&self.means.reads, name, version).await?)
     }
 
     /// Up to where all read models reflect the log.

@@ -2,6 +2,7 @@
 
 mod command;
 mod listeners;
+mod operate;
 mod serve;
 
 use std::process::ExitCode;

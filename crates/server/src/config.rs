@@ -4,6 +4,7 @@
 
 mod duration;
 mod flags;
+mod shown;
 
 use std::env;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use flags::{Flags, LogFormat};
+pub use shown::{Shown, shown};
 
 use crate::local::home::{self, HomeError};
 

@@ -2,5 +2,6 @@
 
 pub mod demo_host;
 pub mod detached;
+pub mod files;
 pub mod home;
 pub mod postgres;

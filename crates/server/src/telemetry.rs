@@ -73,7 +73,13 @@ pub fn print(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// Writes a question to standard error, where the answer is typed behind it.
+pub fn ask(question: &str) {
+    let mut stderr = stderr();
+    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
+}
+
 /// Writes a line to standard error, for the person who starts it.
-pub fn complain(line: &str) {
+pub fn tell(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }

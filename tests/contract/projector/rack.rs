@@ -24,7 +24,11 @@ pub(super) struct Rack {
 
 impl Rack {
     pub(super) async fn create() -> Self {
-        let database = Database::create().await;
+        Self::on(Database::create().await).await
+    }
+
+    /// On a database that has all migrations.
+    pub(super) async fn on(database: Database) -> Self {
         let pool = database.pool().await;
         let store = EventStore::start(pool.clone(), &database.options(), &Config::default());
         let projector = Projector::new(store.clone(), pool.clone());
@@ -119,7 +123,7 @@ pub(super) async fn catch_up(projector: &Projector) {
 /// Everything that the read models hold, but for the number of the generation.
 pub(super) async fn dump(pool: &PgPool) -> [Vec<String>; 4] {
     let stagings = "SELECT ROW(key, position, valid_to, row::text, cleaned_up_at, status, tag, work, due, checked,
-        deadline, owner)::text FROM stagings ORDER BY key, position";
+        deadline, owner, created_at, changed_at, archived_at)::text FROM stagings ORDER BY key, position";
     let runs =
         "SELECT ROW(key, position, valid_to, row::text, staging, version)::text FROM runs ORDER BY key, position";
     let audit =

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::str::FromStr as _;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::access::certificates::Folder;
 use crate::access::identity::{Identity, Role};
+use crate::app::operate;
 use crate::app::serve::{self, Ended};
 use crate::config::{self, Flags, Settings};
 use crate::db::migrate;
@@ -18,7 +19,7 @@ use crate::local::detached::Detached;
 use crate::telemetry;
 
 /// The exit code of a program that a second signal has cut short.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// The server of DM (Deploy Manager)
 #[derive(Debug, Parser)]
@@ -36,10 +37,43 @@ enum Verb {
     /// Bring the database at --database-url to the schema of this dms
     #[command(after_help = SETTINGS)]
     Migrate(Box<Flags>),
+    /// Show each setting, its value, and where it comes from
+    #[command(after_help = SETTINGS)]
+    Config {
+        #[command(flatten)]
+        flags: Box<Flags>,
+        /// As one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make read models anew from the log; people read the old ones until the new ones are complete
+    #[command(after_help = SETTINGS)]
+    Rebuild {
+        #[command(flatten)]
+        flags: Box<Flags>,
+        /// Which: stagings, runs, audit [default: all]
+        #[arg(value_name = "READ MODEL")]
+        names: Vec<String>,
+    },
+    /// Look after the home of a local DM
+    #[command(subcommand)]
+    Home(OfHome),
     /// Make an authority, the server's certificate, and those of clients
     Certs(Certs),
     #[command(hide = true)]
     RunDetached(Detached),
+}
+
+#[derive(Debug, Subcommand)]
+enum OfHome {
+    /// Remove it with everything in it: the private database with all history, certificates, demo stagings
+    Purge {
+        #[command(flatten)]
+        flags: Box<Flags>,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 const SETTINGS: &str = "\
@@ -65,9 +99,15 @@ struct Certs {
 }
 
 pub(super) fn main() -> ExitCode {
-    let done = match Cli::parse().verb {
+    let command = Cli::command();
+    let matches = command.clone().get_matches();
+    let verb = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).verb;
+    let done = match verb {
         Verb::Serve(flags) => serve(&flags),
         Verb::Migrate(flags) => migrate(&flags).map(|()| ExitCode::SUCCESS),
+        Verb::Config { flags, json } => show_settings(&command, &matches, &flags, json),
+        Verb::Rebuild { flags, names } => rebuild(&flags, names),
+        Verb::Home(OfHome::Purge { flags, yes }) => operate::purge(&flags, yes),
         Verb::Certs(certs) => make_certificates(&certs).map(|()| ExitCode::SUCCESS),
         Verb::RunDetached(detached) => match detached.run() {
             Ok(never) => match never {},
@@ -75,7 +115,7 @@ pub(super) fn main() -> ExitCode {
         },
     };
     done.unwrap_or_else(|error| {
-        telemetry::complain(&format!("dms: {error:#}"));
+        telemetry::tell(&format!("dms: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -102,6 +142,23 @@ fn migrate(flags: &Flags) -> anyhow::Result<()> {
     })?;
     telemetry::print("the database has the schema of this dms");
     Ok(())
+}
+
+fn show_settings(command: &Command, matches: &ArgMatches, flags: &Flags, json: bool) -> anyhow::Result<ExitCode> {
+    if let Some((verb, given)) = matches.subcommand()
+        && let Some(command) = command.find_subcommand(verb)
+    {
+        operate::show_settings(command, given, flags, json)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rebuild(flags: &Flags, names: Vec<String>) -> anyhow::Result<ExitCode> {
+    let settings = Settings::complete(flags)?;
+    telemetry::start(settings.log, "warn").context("--log-filter")?;
+    // Also a rebuild has children: a private PostgreSQL.
+    runtime()?.block_on(operate::rebuild(settings, names))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn make_certificates(certs: &Certs) -> anyhow::Result<()> {

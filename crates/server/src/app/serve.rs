@@ -89,7 +89,7 @@ impl Server {
     async fn start(settings: Settings) -> anyhow::Result<Self> {
         let line = LiveLine::new();
         let home = Home::open(&settings.home, Utc::now())?;
-        let bound = Bound::new(&settings, telemetry::complain)?;
+        let bound = Bound::new(&settings, telemetry::tell)?;
         let wrappers = Wrappers::load(&settings)?;
         let mut chores = JoinSet::new();
         if wrappers.need_demo_host() {

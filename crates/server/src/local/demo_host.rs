@@ -59,6 +59,38 @@ pub fn ensure(home: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the host of this home and every staging that it keeps, within 10 s; their files stay. Nothing to do is no error.
+/// Whoever calls holds the home's lock, so no other host is started meanwhile.
+pub fn end(home: &Path) -> io::Result<()> {
+    let socket = socket_of(home);
+    let give_up = Instant::now() + START_TIMEOUT;
+    while is_there(home)? {
+        if Instant::now() > give_up {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the demo host does not end"));
+        }
+        // One that is about to end does not answer any more.
+        let _asked = wire::call(&socket, &Request::End);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if let Some(folder) = socket.parent() {
+        // It lies below `/tmp` when the home's path is long; it may not be there at all.
+        let _empty = std::fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+/// Whether a host holds the lock of hosts.
+fn is_there(home: &Path) -> io::Result<bool> {
+    match std::fs::File::open(home.join(LOCK)) {
+        Ok(file) => Ok(file.try_lock_shared().is_err()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Held by the host for its life.
+const LOCK: &str = "demo-host.lock";
+
 /// What the host has to say goes there.
 const LOG: &str = "demo-host.log";
 

@@ -52,6 +52,9 @@ pub enum HomeError {
         /// Its layout.
         found: u32,
     },
+    /// It is not there, or something else is.
+    #[error("{0} is no home of a dms")]
+    NoHome(PathBuf),
     /// Another `dms` runs on it.
     #[error("DM_HOME {path} is held by another dms: {holder}; stop it, or set DM_HOME to another folder")]
     Held {
@@ -152,6 +155,30 @@ impl Home {
         let start = read::<u32>(&path.join("starts"), "number of starts")?.unwrap_or(0).saturating_add(1);
         write(&path.join("starts"), &start.to_string())?;
         Ok(Self { path: path.to_owned(), owner: Owner { id, start }, _lock: lock })
+    }
+
+    /// Takes the lock of a home that is there, to remove it: counts no start and makes nothing. Refuses what is no home,
+    /// and a link to one: what it leads to may be needed elsewhere.
+    pub fn open_to_remove(path: &Path, now: DateTime<Utc>) -> Result<Self, HomeError> {
+        if !path.is_absolute() {
+            return Err(HomeError::Relative(path.to_owned()));
+        }
+        let found = fs::symlink_metadata(path).map_err(at(path))?;
+        let is_ours = |name: &str| fs::symlink_metadata(path.join(name)).is_ok_and(|found| found.is_file());
+        if !found.is_dir() || !["layout", "owner", "starts", "lock"].into_iter().all(is_ours) {
+            return Err(HomeError::NoHome(path.to_owned()));
+        }
+        if found.uid() != geteuid().as_raw() {
+            return Err(foreign(path, found.uid()));
+        }
+        let lock = lock(path, now)?;
+        let id = read(&path.join("owner"), "owner")?.unwrap_or_default();
+        Ok(Self { path: path.to_owned(), owner: Owner { id, start: 0 }, _lock: lock })
+    }
+
+    /// Removes everything that is in it, and itself. Follows no link.
+    pub fn remove(self) -> Result<(), HomeError> {
+        fs::remove_dir_all(&self.path).map_err(at(&self.path))
     }
 
     /// The folder itself.

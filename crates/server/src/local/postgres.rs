@@ -177,6 +177,19 @@ impl Postgres {
     }
 }
 
+/// How to connect to the one of a home that another `dms` holds.
+pub fn of(home: &Path) -> PgConnectOptions {
+    options(&home::socket_folder(home, "postgres", LONGEST_SOCKET))
+}
+
+/// Ends a server that a `dms` of this home has left running. Whoever calls holds the home's lock.
+pub fn end_leftover(home: &Path) -> io::Result<()> {
+    supervisor::end_leftover(&home.join("postgres").join("data"))?;
+    // It lies below `/tmp` when the home's path is long; it may not be there at all.
+    let _empty = fs::remove_dir(home::socket_folder(home, "postgres", LONGEST_SOCKET));
+    Ok(())
+}
+
 fn options(sockets: &Path) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(sockets)

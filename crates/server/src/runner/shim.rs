@@ -48,13 +48,13 @@ pub fn main() -> ExitCode {
     match arguments.next() {
         Some(flag) if flag == exec::FLAG => exec::main(arguments),
         Some(_) => {
-            telemetry::complain("dms run-shim is started by dms itself");
+            telemetry::tell("dms run-shim is started by dms itself");
             ExitCode::from(2)
         }
         None => match run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                telemetry::complain(&format!("dms run-shim: {error}"));
+                telemetry::tell(&format!("dms run-shim: {error}"));
                 ExitCode::FAILURE
             }
         },

@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::super::home::private_folder;
-use super::LOG;
 use super::slot::{Refusal, Slot};
 use super::stagings::{STAGINGS_MAX, Stagings};
 use super::wire::{LINE_MAX, Reply, Request, Work};
+use super::{LOCK, LOG};
 
 /// Most requests that are worked on at once; more wait to be accepted.
 const REQUESTS_AT_ONCE: usize = 64;
@@ -86,6 +86,7 @@ async fn serve(home: &Path, socket: &Path) -> io::Result<()> {
                 // Whoever was answered before this look holds the home by then; whoever comes later finds no host.
                 if !stagings.notice_ends() && work.is_empty() && !in_use(home) { break }
             }
+            () = stagings.ending().notified() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -101,6 +102,10 @@ async fn serve(home: &Path, socket: &Path) -> io::Result<()> {
 async fn answer(mut stream: UnixStream, stagings: Arc<Stagings>) {
     let reply = match timeout(TALK_TIMEOUT, read(&mut stream)).await {
         Ok(Ok(Request::Ping)) => Reply::Pong,
+        Ok(Ok(Request::End)) => {
+            stagings.ending().notify_one();
+            Reply::Pong
+        }
         Ok(Ok(Request::List)) => Reply::Stagings(stagings.list().await),
         Ok(Ok(Request::Staging { name, work })) => {
             let mut staging = stagings.hold(&name).await;
@@ -146,8 +151,7 @@ async fn perform(work: Work, staging: &mut Slot, full: bool) -> Reply {
 
 /// Held for the life of a host, so that there is one; none if it is held.
 fn lock(home: &Path) -> io::Result<Option<File>> {
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(home.join("demo-host.lock"))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(home.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dm_domain::ids::StagingName;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, Semaphore};
 
 use super::files;
 use super::slot::Slot;
@@ -25,6 +25,7 @@ pub(super) struct Stagings {
     home: PathBuf,
     slots: Mutex<Slots>,
     starts: Semaphore,
+    ending: Notify,
 }
 
 type Slots = BTreeMap<StagingName, Arc<AsyncMutex<Slot>>>;
@@ -45,7 +46,17 @@ impl Stagings {
             .into_iter()
             .map(|name| (name.clone(), Arc::new(AsyncMutex::new(Slot::load(home, &name)))))
             .collect();
-        Ok(Self { home: home.to_owned(), slots: Mutex::new(slots), starts: Semaphore::new(STARTS_AT_ONCE) })
+        Ok(Self {
+            home: home.to_owned(),
+            slots: Mutex::new(slots),
+            starts: Semaphore::new(STARTS_AT_ONCE),
+            ending: Notify::new(),
+        })
+    }
+
+    /// Told when somebody wants the host to end.
+    pub(super) fn ending(&self) -> &Notify {
+        &self.ending
     }
 
     /// The names of all, in order.

@@ -35,6 +35,8 @@ pub(super) enum Request {
     },
     /// What is true of all, without asking them.
     List,
+    /// End, and every process with it; their files stay.
+    End,
 }
 
 /// What can be done with a staging.

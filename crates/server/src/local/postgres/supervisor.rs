@@ -201,7 +201,7 @@ fn open_log(path: &Path) -> io::Result<fs::File> {
 
 /// Ends a server that an earlier `dms` has left on this database, and removes the mark of one that is gone. The home's
 /// lock is held, so it belongs to nobody.
-fn end_leftover(data: &Path) -> io::Result<()> {
+pub(super) fn end_leftover(data: &Path) -> io::Result<()> {
     let mark = data.join("postmaster.pid");
     let text = match fs::read_to_string(&mark) {
         Ok(text) => text,
