@@ -5,4 +5,5 @@ mod certificates;
 mod client;
 mod http;
 mod local;
+mod operating;
 mod runner;

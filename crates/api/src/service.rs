@@ -31,6 +31,18 @@ pub struct Readiness {
     /// What is wrong with the database; absent when it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+    /// Why no wrapper is called yet: `init` has not ended well. Reads and history are served all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// How many events the read models have yet to apply; absent while the database does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+    /// How many runs wait for a place, of all replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<u64>,
+    /// How many runs have a wrapper that runs, of all replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<u64>,
     /// What the read models could not apply; the rest goes on, so this alone makes nothing unready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Quarantined>,

@@ -51,6 +51,7 @@ use self::held::{Held, Purpose};
 use self::output::Outputs;
 use crate::clock::Clock;
 use crate::config::{Settings, Times};
+use crate::metrics::Metrics;
 
 /// Between two steps at most.
 const STEP_EVERY: Duration = Duration::from_secs(1);
@@ -86,6 +87,8 @@ pub struct Parts<'a> {
     pub owner: Owner,
     /// The wrappers that it calls.
     pub wrappers: Wrappers,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
 }
 
 /// What is true of a staging only now.
@@ -105,6 +108,7 @@ struct Inner {
     projector: Projector,
     owner: Owner,
     wrappers: Wrappers,
+    metrics: Metrics,
     home: PathBuf,
     times: Times,
     max_runs: usize,
@@ -127,7 +131,7 @@ impl Runner {
     ///
     /// To be called within a runtime.
     pub fn start(parts: Parts<'_>) -> io::Result<Self> {
-        let Parts { settings, store, pool, clock, projector, owner, wrappers } = parts;
+        let Parts { settings, store, pool, clock, projector, owner, wrappers, metrics } = parts;
         let folders = lost::left_folders(&settings.home)?;
         let wake = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
@@ -138,6 +142,7 @@ impl Runner {
             projector,
             owner,
             wrappers,
+            metrics,
             home: settings.home.clone(),
             times: settings.times.clone(),
             max_runs: settings.max_runs,
@@ -172,6 +177,11 @@ impl Runner {
     /// How the wrapper `init` goes.
     pub fn init(&self) -> InitState {
         self.inner.wrappers.init().borrow().clone()
+    }
+
+    /// How many runs and how many checks have a place here.
+    pub fn held(&self) -> (usize, usize) {
+        self.inner.held.count()
     }
 
     /// What is true of a staging only now, as far as this replica knows.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use dm_tests::eventually::eventually;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Answer, Api, RUN, refusal};
 
@@ -80,8 +80,11 @@ async fn probes_and_metrics_tell_how_it_goes() {
     api.running("web").await;
     api.post("/api/v1/stagings", &json!({"name": "web", "tag": "v1"})).await;
     assert_eq!(plain(&api, api.dms.metrics(), "/livez").await.status, 200);
-    let ready: Value = plain(&api, api.dms.metrics(), "/readyz").await.json();
-    assert_eq!(ready, json!({"ready": true, "stopping": false}));
+    let calm = json!({"ready": true, "stopping": false, "lag": 0, "queued": 0, "running": 0});
+    eventually("it is ready and calm", RUN, || async {
+        (plain(&api, api.dms.metrics(), "/readyz").await.json() == calm).then_some(())
+    })
+    .await;
     eventually("the metrics tell what was asked", RUN, || async {
         let answer = plain(&api, api.dms.metrics(), "/metrics").await;
         let text = String::from_utf8(answer.bytes).expect("metrics are text");
@@ -91,6 +94,10 @@ async fn probes_and_metrics_tell_how_it_goes() {
             "dm_commands_total{verb=\"create\",result=\"staging_exists\"} 1",
             "dm_append_duration_seconds_count",
             "dm_projection_lag_events 0",
+            "dm_runs_total{verb=\"create\",outcome=\"done\"} 1",
+            "dm_checks_total{wrapper=\"check\",result=\"pass\"} 1",
+            "dm_database_up 1",
+            "dm_init_done 1",
         ]
         .iter()
         .all(|line| text.contains(line))

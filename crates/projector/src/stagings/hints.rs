@@ -22,6 +22,8 @@ pub struct Due {
     pub staging: StagingName,
     /// What kind of work.
     pub work: DueWork,
+    /// Since when it is due.
+    pub since: DateTime<Utc>,
 }
 
 /// Kinds of work that a runner does once.
@@ -97,7 +99,7 @@ impl Hints {
 /// 10,000.
 pub async fn due(pool: &PgPool, limit: u32) -> Result<Vec<Due>, ProjectionError> {
     let found = sqlx::query!(
-        r#"SELECT s.key, s.work AS "work!"
+        r#"SELECT s.key, s.work AS "work!", s.due AS "since!"
            FROM stagings s JOIN projections p ON p.projection = 'stagings' AND p.generation = s.generation
            WHERE s.valid_to IS NULL AND s.due IS NOT NULL ORDER BY s.due, s.key LIMIT $1"#,
         i64::from(limit).min(HINTS_MAX)
@@ -105,7 +107,8 @@ pub async fn due(pool: &PgPool, limit: u32) -> Result<Vec<Due>, ProjectionError>
     .fetch_all(pool)
     .await?;
     let due = found.into_iter().filter_map(|found| {
-        Some(Due { staging: StagingName::try_from(found.key).ok()?, work: DueWork::parse(&found.work)? })
+        let staging = StagingName::try_from(found.key).ok()?;
+        Some(Due { staging, work: DueWork::parse(&found.work)?, since: found.since })
     });
     Ok(due.collect())
 }

@@ -183,6 +183,7 @@ fn assemble(
     let config = dm_eventstore::Config { lease_ttl: settings.times.lease_ttl, ..Default::default() };
     let store = EventStore::start(pool.clone(), options, &config);
     let projector = Projector::start(store.clone(), pool.clone());
+    let (metrics, stopping) = (Metrics::new(), CancellationToken::new());
     let runner = Runner::start(Parts {
         settings: &settings,
         store: store.clone(),
@@ -191,8 +192,8 @@ fn assemble(
         projector: projector.clone(),
         owner,
         wrappers,
+        metrics: metrics.clone(),
     })?;
-    let (metrics, stopping) = (Metrics::new(), CancellationToken::new());
     Ok(App { settings: Arc::new(settings), store, pool, clock, projector, runner, metrics, stopping })
 }
 

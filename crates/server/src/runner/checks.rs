@@ -131,11 +131,13 @@ impl Task {
         let program = if self.archived { Program::ArchiveCheck } else { Program::Check };
         let (run, attempt) = (self.run, self.attempt);
         let under = Lease { staging: &self.staging, run, attempt, holding: &self.holding };
+        let begun = Instant::now();
         let Some(asked) = under.ask(&inner, program, subject, self.control.clone()).await else {
             inner.plans().set_next(&self.staging, Instant::now() + TRY_AGAIN);
             return;
         };
         let (result, cause) = judge(program, asked);
+        inner.metrics.check(program.name(), name(result), begun.elapsed());
         let next = Instant::now() + self.pause(&inner);
         let before = {
             let mut plans = inner.plans();
@@ -169,6 +171,17 @@ impl Task {
 fn awaiting_pause(waited: Duration, interval: Duration) -> Duration {
     let first = FIRST.iter().take_while(|at| **at <= interval).find(|at| **at > waited);
     first.map_or(interval, |at| at.saturating_sub(waited))
+}
+
+/// A result, for the metrics.
+fn name(result: CheckResult) -> &'static str {
+    match result {
+        CheckResult::Pass => "pass",
+        CheckResult::Failing => "failing",
+        CheckResult::PartlyAvailable => "partly_available",
+        CheckResult::TagMismatch => "tag_mismatch",
+        CheckResult::CannotTell => "cannot_tell",
+    }
 }
 
 /// By exit code, as the contract has it; and the cause in words.

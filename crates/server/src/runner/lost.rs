@@ -119,6 +119,7 @@ async fn interrupt(inner: &Inner, lease: &Lost) -> bool {
     match inner.report_once(&report, Some(LeaseOp::Break { by: inner.owner, run, attempt })).await {
         Ok(Answer::Accepted) => {
             tracing::warn!(staging.name = %staging, run.id = %run, attempt, %owner, outcome = "owner lost", "run interrupted");
+            inner.metrics.lost();
             if let Err(error) = output::close(&inner.pool, run, attempt).await {
                 tracing::debug!(%error, "the output of a lost attempt stays open");
             }

@@ -26,6 +26,8 @@ struct End {
     report: Report,
     /// In words, for the log of `dms` itself.
     outcome: String,
+    /// Which kind of end, for the metrics.
+    kind: &'static str,
 }
 
 /// An attempt that is to be claimed.
@@ -58,9 +60,11 @@ impl Task {
         let started = Instant::now();
         let (run, attempt) = (self.run, self.attempt);
         tracing::info!(staging.name = %self.staging, run.id = %run, attempt, verb = %self.verb, "run started");
-        let End { report, outcome } = self.execute(&inner, lifecycle, subject).await;
+        let End { report, outcome, kind } = self.execute(&inner, lifecycle, subject).await;
         // Without the wait for a database that is away.
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        inner.metrics.run(&self.verb.to_string(), kind, took);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let answer = inner.report_end(&report, run, attempt).await;
         let (staging, verb) = (&self.staging, self.verb);
         match answer {
@@ -116,6 +120,15 @@ impl Task {
 
     fn end(&self, ended: Ended, cause: Option<String>) -> End {
         let (run, attempt) = (self.run, self.attempt);
+        let kind = match &ended {
+            Ended::Exited(0) => "done",
+            Ended::Exited(_) => "failed",
+            Ended::Signalled(_) => "signalled",
+            Ended::TimeLimit => "time_limit",
+            Ended::NotStarted(_) => "not_started",
+            Ended::Stopped => "stopped",
+            Ended::Lost => "lost",
+        };
         let (words, outcome) = match ended {
             Ended::Exited(code) => (format!("exit {code}"), Ok(Outcome::Exited(code))),
             Ended::Signalled(signal) => (format!("signal {signal}"), Ok(Outcome::Signalled(signal))),
@@ -131,6 +144,6 @@ impl Task {
             Ok(outcome) => (Wish::FinishRun { run, attempt, outcome, cause }, commands::finish_id(run, attempt)),
             Err(reason) => (Wish::InterruptRun { run, attempt, reason }, commands::interrupt_id(run, attempt)),
         };
-        End { report: Report { staging: self.staging.clone(), wish, id, run }, outcome: words }
+        End { report: Report { staging: self.staging.clone(), wish, id, run }, outcome: words, kind }
     }
 }
