@@ -13,6 +13,7 @@ use uuid::Uuid;
 mod ahead;
 mod bodies;
 mod commands;
+mod described;
 mod description;
 mod reads;
 
@@ -50,7 +51,7 @@ impl Api {
     }
 
     async fn send(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> Answer {
-        let mut request = self.client.request(method, self.dms.url(path)).body(body.to_owned());
+        let mut request = self.client.request(method.clone(), self.dms.url(path)).body(body.to_owned());
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -58,6 +59,7 @@ impl Api {
             request = request.header(dm_api::IDEMPOTENCY_KEY, key);
         }
         let answer = Answer::of(request).await;
+        described::check(method.as_str(), path, &answer);
         if answer.status.is_success() && answer.headers.contains_key(header::LOCATION) {
             let position = answer.header(dm_api::POSITION).parse().expect("a number");
             self.written.store(position, Ordering::SeqCst);

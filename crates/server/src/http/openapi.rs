@@ -37,6 +37,12 @@ use crate::error::{Code, PROBLEM_JSON, codes};
         super::service::version,
         super::service::openapi,
     ),
+    servers((url = "/", description = "The server that this document comes from.")),
+    tags(
+        (name = "stagings", description = "Whole copies of a product: what they are, and what is asked of them."),
+        (name = "runs", description = "Executions of wrappers, and what they print."),
+        (name = "service", description = "The server itself, and who it takes you for."),
+    ),
     components(schemas(Problem)),
     modifiers(&Frame)
 )]
@@ -201,6 +207,18 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn every_code_belongs_to_an_operation() {
+        let document = serde_json::to_value(Document::openapi()).expect("it can be written");
+        let operations = document["paths"].to_string();
+        // The first two are answers of no route; the last is for the runner, which does not come by HTTP.
+        let elsewhere = [codes::ROUTE_NOT_FOUND, codes::METHOD_NOT_ALLOWED, codes::STALE_RUN];
+        for code in codes::ALL {
+            let declared = operations.contains(&format!("`{}`: {}", code.name, code.means.replace('"', "\\\"")));
+            assert_eq!(declared, !elsewhere.contains(code), "{}", code.name);
+        }
+    }
 
     #[test]
     fn no_operation_has_the_name_of_another() {
