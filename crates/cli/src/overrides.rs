@@ -106,13 +106,17 @@ impl Edits {
 
     /// The part of the command line that a pointer into the request's body means.
     pub(crate) fn flag_of(&self, pointer: &str) -> Option<String> {
+        // A look ahead carries the request within its own.
+        let pointer = pointer.strip_prefix("/request").filter(|rest| rest.starts_with('/')).unwrap_or(pointer);
         let mut parts = pointer.strip_prefix('/')?.split('/');
         let (field, index) = (parts.next()?, parts.next());
         match (field, index.and_then(|index| index.parse::<usize>().ok())) {
             ("set", Some(index)) => self.set_from.get(index).cloned(),
             ("unset", Some(index)) => self.unset.get(index).map(|key| key_flag("unset", key)),
             ("reset", Some(index)) => self.reset.get(index).map(|key| key_flag("reset", key)),
-            ("tag" | "reason", _) => Some(format!("--{field}")),
+            ("tag" | "reason" | "base" | "on_behalf" | "archived_for" | "force" | "run", _) => {
+                Some(format!("--{}", field.replace('_', "-")))
+            }
             ("name", _) => Some("NAME".to_owned()),
             _ => None,
         }

@@ -58,6 +58,8 @@ mod tests {
     #[test]
     fn a_violation_is_named_by_what_was_typed() {
         assert_eq!(shown("/tag"), "--tag: must not be");
+        assert_eq!(shown("/on_behalf"), "--on-behalf: must not be");
+        assert_eq!(shown("/request/base"), "--base: must not be");
         assert_eq!(shown("header:Idempotency-Key"), "--idempotency-key: must not be");
         assert_eq!(shown("path:name"), "NAME: must not be");
         assert_eq!(shown("?limit"), "--limit: must not be");

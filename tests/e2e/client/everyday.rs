@@ -81,6 +81,24 @@ fn who_waits_for_a_busy_staging_comes_after_it() {
 }
 
 #[test]
+fn the_list_shows_who_waits_for_a_place_and_for_how_many() {
+    let world = World::of(dm_tests::dms::Setup::new().argument("--max-runs=1"));
+    for name in ["first", "second", "third"] {
+        world.ok(&["create", name, "--tag", "waits"]);
+    }
+    world.is_running("first", "create", "waits");
+    let list = world.ok(&["list"]);
+    let what = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(what("first").ends_with("running create"), "{list}");
+    assert!(what("second").ends_with("create queued, 0 ahead"), "{list}");
+    assert!(what("third").ends_with("create queued, 1 ahead"), "{list}");
+    world.ok(&["cancel", "second", "--wait"]);
+    assert!(world.ok(&["list"]).contains("create queued, 0 ahead"));
+    world.go();
+    world.ok(&["wait", "third", "--for", "running"]);
+}
+
+#[test]
 fn two_people_edit_at_once_and_only_the_same_key_is_a_conflict() {
     let world = World::new();
     world.ok(&["create", "demo", "--tag", "v1", "--wait"]);

@@ -96,11 +96,9 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 /// Every setting of the connection, its value, and who says so.
 pub(super) fn config(out: &mut Output, args: &ConnectionArgs) -> Result<Exit, Error> {
     let Choices { context, url, cert, key, ca, .. } = Choices::find(args)?;
-    let contexts = Chosen {
-        setting: "contexts",
-        value: Some(path().display().to_string()),
-        source: "DM_CONTEXTS or default".into(),
-    };
+    let named = std::env::var_os("DM_CONTEXTS").is_some_and(|file| !file.is_empty());
+    let source = if named { "DM_CONTEXTS" } else { "default" }.to_owned();
+    let contexts = Chosen { setting: "contexts", value: Some(path().display().to_string()), source };
     let settings = [url, cert, key, ca, context, contexts];
     out.document(&settings, &settings.each_ref().map(|of| of.setting), |out, _| {
         let mut table = Table::of_lines(&["SETTING", "VALUE", "FROM"]);
