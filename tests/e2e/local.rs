@@ -10,6 +10,7 @@ use dm_tests::dms::{self, Dms, Setup};
 use dm_tests::eventually::{eventually, eventually_blocking};
 use dm_tests::postgres::Database;
 use dm_tests::processes;
+use dm_tests::proxy::Proxy;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::AssertSqlSafe;
@@ -250,6 +251,22 @@ async fn a_newer_schema_is_refused() {
     pool.close().await;
     let said = complaint(&Setup::new().database(&database).fail());
     assert!(said.contains("made by a newer dms"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_wakes_nobody_is_refused() {
+    let database = Database::empty().await;
+    let mut dms = Setup::new().database(&database).start();
+    assert!(dms.terminate().success());
+    let options = database.options();
+    let folder = options.get_socket().expect("the test cluster has a socket").clone();
+    let proxy = Proxy::unix(&folder.join(".s.PGSQL.5432"));
+    proxy.lose_notifications();
+    let between = proxy.socket().parent().expect("it is in a folder").display().to_string();
+    let url = database.url().replace(&folder.display().to_string(), &between) + "&sslmode=disable";
+    let refused = tokio::task::spawn_blocking(move || Setup::new().database_url(&url).fail());
+    let said = complaint(&refused.await.expect("dms ends"));
+    assert!(said.contains("does not pass notifications on") && said.contains("session mode"), "{said}");
 }
 
 #[test]

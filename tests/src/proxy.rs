@@ -1,4 +1,5 @@
-//! A proxy in front of a server, which loses answers and connections when it is told to. Knows no protocol.
+//! A proxy in front of a server, which loses answers and connections when it is told to. Of the protocol of
+//! PostgreSQL it knows as much as it takes to lose notifications.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ enum Mode {
     Forward,
     /// Requests pass. What the server says is thrown away and the connection closed.
     SwallowAnswers,
+    /// Requests pass, and answers but for notifications, as behind a pooler in transaction mode.
+    Deaf,
     /// Connections are closed, also new ones.
     Cut,
 }
@@ -106,6 +109,11 @@ impl Proxy {
         self.control.mode.send_replace(Mode::SwallowAnswers);
     }
 
+    /// From now on no notification of PostgreSQL arrives; connections must be new and without TLS.
+    pub fn lose_notifications(&self) {
+        self.control.mode.send_replace(Mode::Deaf);
+    }
+
     /// Closes all connections, and new ones at once.
     pub fn cut(&self) {
         self.control.mode.send_replace(Mode::Cut);
@@ -179,6 +187,7 @@ async fn answers(
     control: &Control,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
+    let mut frames = Frames::default();
     loop {
         let count = server.read(&mut buffer).await?;
         if count == 0 {
@@ -188,7 +197,35 @@ async fn answers(
             control.swallowed.send_modify(|swallowed| *swallowed += 1);
             return Ok(());
         }
+        if *control.mode.borrow() == Mode::Deaf {
+            client.write_all(&frames.without_notifications(&buffer[..count])).await?;
+            continue;
+        }
         client.write_all(&buffer[..count]).await?;
+    }
+}
+
+/// What a server of PostgreSQL says: messages of a type, a length that counts itself, and a body.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl Frames {
+    /// The messages that are whole now, but for notifications; the rest is kept for the next bytes.
+    fn without_notifications(&mut self, bytes: &[u8]) -> Vec<u8> {
+        const NOTIFICATION: u8 = b'A';
+        self.0.extend_from_slice(bytes);
+        let mut passed = Vec::new();
+        while let [kind, a, b, c, d, ..] = self.0[..] {
+            let whole = 1 + u32::from_be_bytes([a, b, c, d]) as usize;
+            if self.0.len() < whole {
+                break;
+            }
+            let frame: Vec<u8> = self.0.drain(..whole).collect();
+            if kind != NOTIFICATION {
+                passed.extend(frame);
+            }
+        }
+        passed
     }
 }
 
