@@ -136,6 +136,9 @@ pub struct Staging {
     pub overrides: u32,
     /// Addresses, as the wrapper reported them.
     pub links: Vec<Link>,
+    /// Why its links are not known: the wrapper `info` did not say them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links_cause: Option<String>,
     /// Whether links are yet to be read, which happens each time it has become `Running`; until then they are those of
     /// before.
     #[serde(default)]

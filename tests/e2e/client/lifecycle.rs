@@ -151,3 +151,17 @@ fn both_versions_are_told() {
     assert!(text.starts_with("dmc 0.1.0\ndms 0.1.0 (api v1) at https://127.0.0.1:"), "{text}");
     assert_eq!(world.json(&["version"])["server"]["api"], "v1");
 }
+
+#[test]
+fn links_that_cannot_be_read_are_told_with_the_cause() {
+    let world = World::new();
+    world.ok(&["create", "demo", "--tag", "v1", "--wait"]);
+    assert!(world.ok(&["info", "demo"]).contains("http://127.0.0.1:1/"));
+    let broken = b"#!/bin/sh\necho 'the ingress is away' >&2\nexit 3\n";
+    dm_tests::dms::executable_file(&world.wrappers.path().join("info"), broken);
+    world.ok(&["update", "demo", "--tag", "v2", "--wait"]);
+    let info = world.ok(&["info", "demo"]);
+    assert!(info.contains("unknown  info: exited with 3: the ingress is away"), "{info}");
+    let open = world.dmc(&["open", "demo", "--print"]);
+    open.says(7, &["error: the links of demo are not known: info: exited with 3: the ingress is away"]);
+}

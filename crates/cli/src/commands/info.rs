@@ -116,6 +116,9 @@ fn links(staging: &Staging) -> Table {
     for link in &staging.links {
         fact(&mut facts, &link.name, link.url.as_str());
     }
+    if let Some(cause) = &staging.links_cause {
+        facts.row(["unknown".into(), Cell::tinted(cause.as_str(), Tint::Bad)]);
+    }
     facts
 }
 

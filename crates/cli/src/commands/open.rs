@@ -41,7 +41,10 @@ fn choose<'a>(staging: &'a Staging, wanted: Option<&str>) -> Result<&'a Link, Er
             hint: Some(format!("it has: {links}")),
         },
         _ => Error::NotFound {
-            message: format!("{name} has no link"),
+            message: match &staging.links_cause {
+                Some(cause) => format!("the links of {name} are not known: {cause}"),
+                None => format!("{name} has no link"),
+            },
             hint: Some(format!("`dmc info {name}` shows its status")),
         },
     })

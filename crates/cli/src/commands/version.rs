@@ -35,6 +35,6 @@ pub(super) async fn run(connect: impl Fn() -> Result<Client, Error>, out: &mut O
 
 async fn ask(connect: impl Fn() -> Result<Client, Error>) -> Result<(String, Version), Error> {
     let client = connect()?;
-    let version = client.get("/version", &[]).await?;
+    let version = client.get_once("/version", &[]).await?;
     Ok((client.shown(), version))
 }

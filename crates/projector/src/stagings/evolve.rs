@@ -97,10 +97,10 @@ fn applied(mut row: Row, recorded: &RecordedEvent, event: &Event) -> Entry {
         Event::BecameReadable(of) => readable(&mut row.life, (of.run, of.attempt), None),
         Event::LinksRead(read) => on_rest(&mut row.life, (read.run, read.attempt), |rest| {
             rest.links_due = false;
-            rest.links = match &read.links {
-                Links::Found(links) => links.clone(),
-                // Addresses of another time are worse than none; the history has the cause.
-                Links::Unknown(_) => Vec::new(),
+            (rest.links, rest.links_cause) = match &read.links {
+                Links::Found(links) => (links.clone(), None),
+                // Addresses of another time are worse than none.
+                Links::Unknown(cause) => (Vec::new(), Some(cause.clone())),
             };
         }),
     }
@@ -243,9 +243,9 @@ fn settle(row: &mut Row, at: DateTime<Utc>, of: (RunId, Attempt), to: impl FnOnc
     }
     let before = row.rest();
     let condition = to(before.map(|rest| &rest.condition));
-    let links = match (&condition, before) {
-        (Condition::Archived { .. }, _) | (_, None) => Vec::new(),
-        (Condition::Running | Condition::Failure { .. }, Some(rest)) => rest.links.clone(),
+    let (links, links_cause) = match (&condition, before) {
+        (Condition::Archived { .. }, _) | (_, None) => (Vec::new(), None),
+        (Condition::Running | Condition::Failure { .. }, Some(rest)) => (rest.links.clone(), rest.links_cause.clone()),
     };
     let rest = Rest {
         changed_at: if condition.status() == shown { since } else { at },
@@ -254,6 +254,7 @@ fn settle(row: &mut Row, at: DateTime<Utc>, of: (RunId, Attempt), to: impl FnOnc
         configuration: row.configuration().clone(),
         last: row.last_run(),
         links,
+        links_cause,
         check_failure: None,
         unreadable_since: row.unreadable_since(),
     };

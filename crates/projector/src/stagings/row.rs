@@ -64,6 +64,9 @@ pub struct Rest {
     pub last: LastRun,
     /// Addresses, as `info` reported them last.
     pub links: Vec<Link>,
+    /// Why they could not be read the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links_cause: Option<String>,
     /// `info` has not been read since it became running.
     pub links_due: bool,
     /// The last check failed, and none before it.
@@ -248,6 +251,11 @@ impl Row {
     /// Addresses, as `info` reported them last; none while it is archived.
     pub fn links(&self) -> &[Link] {
         self.rest().map_or(&[], |rest| &rest.links)
+    }
+
+    /// Why its links are not known; none when they are, or are yet to be read.
+    pub fn links_cause(&self) -> Option<&str> {
+        self.rest()?.links_cause.as_deref()
     }
 
     /// Whether `info` is to be asked: it runs, is at rest, and its links have not been read since it became running.

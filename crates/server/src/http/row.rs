@@ -25,6 +25,7 @@ pub(crate) fn staging(row: &Row, live: dm_api::Live, position: Position) -> dm_a
         tag: configuration.tag.to_string(),
         overrides: u32::try_from(configuration.overrides()).unwrap_or(u32::MAX),
         links: row.links().iter().map(|link| dm_api::Link { name: link.name.clone(), url: link.url.clone() }).collect(),
+        links_cause: row.links_cause().map(str::to_owned),
         links_due: row.links_due(),
         unreadable_since: row.unreadable_since(),
         last_run: row.last_run().run.0,
