@@ -12,7 +12,7 @@ use crate::http::flow::{Understand, carry_out};
 use crate::http::input::{self, Draft};
 use crate::http::openapi::{
     ApplyRefusals, CancelRefusals, ChangeRefusals, CleanupRefusals, CreateRefusals, PlainRefusals, RetryRefusals,
-    WriteHeaders,
+    WriteAnswers, WriteHeaders,
 };
 use crate::http::violations::Violations;
 
@@ -21,14 +21,7 @@ use crate::http::violations::Violations;
     post, path = "/api/v1/stagings", operation_id = "create_staging", tag = "stagings",
     params(WriteHeaders),
     request_body = dm_api::Create,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        CreateRefusals
-    )
+    responses(WriteAnswers, CreateRefusals)
 )]
 pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "create", request, understand_create).await
@@ -41,14 +34,7 @@ pub(crate) async fn create(State(app): State<App>, request: Request) -> Result<R
     patch, path = "/api/v1/stagings/{name}", operation_id = "update_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Update,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        ChangeRefusals
-    )
+    responses(WriteAnswers, ChangeRefusals)
 )]
 pub(crate) async fn update(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "update", request, understand_update).await
@@ -59,14 +45,7 @@ pub(crate) async fn update(State(app): State<App>, request: Request) -> Result<R
     post, path = "/api/v1/stagings/{name}/restore", operation_id = "restore_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Restore,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        ChangeRefusals
-    )
+    responses(WriteAnswers, ChangeRefusals)
 )]
 pub(crate) async fn restore(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "restore", request, understand_restore).await
@@ -79,14 +58,7 @@ pub(crate) async fn restore(State(app): State<App>, request: Request) -> Result<
     post, path = "/api/v1/stagings/{name}/delete", operation_id = "delete_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Delete,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        PlainRefusals
-    )
+    responses(WriteAnswers, PlainRefusals)
 )]
 pub(crate) async fn delete(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "delete", request, understand_delete).await
@@ -99,14 +71,7 @@ pub(crate) async fn delete(State(app): State<App>, request: Request) -> Result<R
     post, path = "/api/v1/stagings/{name}/cleanup", operation_id = "cleanup_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Cleanup,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        CleanupRefusals
-    )
+    responses(WriteAnswers, CleanupRefusals)
 )]
 pub(crate) async fn cleanup(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "cleanup", request, understand_cleanup).await
@@ -119,14 +84,7 @@ pub(crate) async fn cleanup(State(app): State<App>, request: Request) -> Result<
     put, path = "/api/v1/stagings/{name}", operation_id = "apply_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Apply,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        ApplyRefusals
-    )
+    responses(WriteAnswers, ApplyRefusals)
 )]
 pub(crate) async fn apply(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "apply", request, understand_apply).await
@@ -139,14 +97,7 @@ pub(crate) async fn apply(State(app): State<App>, request: Request) -> Result<Re
     post, path = "/api/v1/stagings/{name}/retry", operation_id = "retry_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Retry,
-    responses(
-        (
-            status = 202, description = "Accepted; a run was opened.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        RetryRefusals
-    )
+    responses(WriteAnswers, RetryRefusals)
 )]
 pub(crate) async fn retry(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "retry", request, understand_retry).await
@@ -159,14 +110,7 @@ pub(crate) async fn retry(State(app): State<App>, request: Request) -> Result<Re
     post, path = "/api/v1/stagings/{name}/cancel", operation_id = "cancel_staging", tag = "stagings",
     params(("name" = String, Path, description = "Its name."), WriteHeaders),
     request_body = dm_api::Cancel,
-    responses(
-        (
-            status = 202, description = "Accepted; the run under way is taken back or stopped.", body = dm_api::Accepted,
-            headers(("Location" = String, description = "The run."), ("DM-Position" = i64, description = "The position of the log."))
-        ),
-        (status = 200, description = "All was already so, or is on its way: nothing had to happen.", body = dm_api::Accepted),
-        CancelRefusals
-    )
+    responses(WriteAnswers, CancelRefusals)
 )]
 pub(crate) async fn cancel(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     carry_out(app, "cancel", request, understand_cancel).await

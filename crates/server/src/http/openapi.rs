@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::Json;
-use dm_api::{BODY_MAX, Problem};
+use dm_api::{Accepted, BODY_MAX, Problem};
 use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
@@ -43,7 +43,7 @@ use crate::error::{Code, PROBLEM_JSON, codes};
         (name = "runs", description = "Executions of wrappers, and what they print."),
         (name = "service", description = "The server itself, and who it takes you for."),
     ),
-    components(schemas(Problem)),
+    components(schemas(Accepted, Problem)),
     modifiers(&Frame)
 )]
 pub(crate) struct Document;
@@ -90,6 +90,27 @@ pub(crate) struct WriteHeaders {
     /// the same key is refused. 1 to 255 visible ASCII characters. Without one, every request stands for itself.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$", required = false)]
     idempotency_key: Option<String>,
+}
+
+/// The good answers of every write.
+pub(crate) struct WriteAnswers;
+
+impl IntoResponses for WriteAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let header = |description: &str| HeaderBuilder::new().description(Some(description));
+        let answer = |description: &str| {
+            let content = Content::new(Some(Ref::from_schema_name("Accepted")));
+            let run = header("The run to follow; absent when there is none.").build();
+            let position =
+                header("The position of the log.").schema(Some(<i64 as utoipa::PartialSchema>::schema())).build();
+            let response = ResponseBuilder::new().description(description).content("application/json", content);
+            RefOr::T(response.header("Location", run).header("DM-Position", position).build())
+        };
+        BTreeMap::from([
+            ("202".to_owned(), answer("Accepted: a run was opened; of a cancel, one is taken back or stopped.")),
+            ("200".to_owned(), answer("All was already so, or is on its way: nothing had to happen.")),
+        ])
+    }
 }
 
 /// The parameter of every read.
