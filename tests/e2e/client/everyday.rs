@@ -81,6 +81,24 @@ fn who_waits_for_a_busy_staging_comes_after_it() {
 }
 
 #[test]
+fn a_write_to_a_dms_that_is_away_is_sent_until_it_is_back_and_done_once() {
+    let mut world = World::new();
+    world.ok(&["create", "demo", "--tag", "v1", "--wait"]);
+    world.dms.terminate();
+    let update = world.start(&["update", "demo", "--tag", "v2", "--wait"]);
+    let read = world.start(&["info", "demo", "-o", "json"]);
+    update.has_printed("stderr", "trying again (Ctrl-C gives up)");
+    read.has_printed("stderr", "trying again (Ctrl-C gives up)");
+    let late = world.dmc(&["update", "demo", "--tag", "v3", "--wait", "--timeout", "1s"]);
+    late.says(6, &["error: cannot reach dms", "--timeout is up"]);
+    world.dms.restart();
+    update.end().says(0, &["demo: update succeeded"]);
+    assert_eq!(read.end().code, 0);
+    assert_eq!(world.counted("demo").get("UpdateRequested"), Some(&1));
+    assert_eq!(world.json(&["info", "demo"])["tag"], "v2");
+}
+
+#[test]
 fn the_list_shows_who_waits_for_a_place_and_for_how_many() {
     let world = World::of(dm_tests::dms::Setup::new().argument("--max-runs=1"));
     for name in ["first", "second", "third"] {
