@@ -142,14 +142,28 @@ fn overloaded() -> ApiError {
 }
 
 fn unavailable(source: &sqlx::Error) -> ApiError {
+    if is_our_fault(source) {
+        return ApiError::internal(source);
+    }
     ApiError::new(codes::UNAVAILABLE, "the database is not available; nothing was changed")
         .retry_after(5)
         .because(source)
 }
 
+/// Whether the database answered, and what it has against is what `dms` sent: data that it cannot take, a rule that is
+/// broken, a statement that is wrong (SQLSTATE classes 22, 23 and 42). Waiting does not mend that.
+fn is_our_fault(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["22", "23", "42"].iter().any(|class| code.starts_with(class)))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::fmt;
     use std::sync::Arc;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
 
     use dm_domain::ids::{Actor, Key, Version};
     use dm_domain::overrides::Level;
@@ -249,6 +263,55 @@ mod tests {
         ];
         for error in errors {
             assert!(error.into_response().headers().contains_key(header::RETRY_AFTER));
+        }
+    }
+
+    /// What a database answers with this SQLSTATE.
+    #[derive(Debug)]
+    struct Answered(&'static str);
+
+    impl fmt::Display for Answered {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Answered {}
+
+    impl DatabaseError for Answered {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn what_the_database_has_against_a_statement_is_a_fault_of_dms_and_no_outage() {
+        let code = |state| ApiError::from(sqlx::Error::Database(Box::new(Answered(state)))).code();
+        for ours in ["22P05", "23505", "42P01"] {
+            assert_eq!(code(ours), codes::INTERNAL, "{ours}");
+        }
+        for theirs in ["57P01", "53100", "08006", "40001"] {
+            assert_eq!(code(theirs), codes::UNAVAILABLE, "{theirs}");
         }
     }
 
