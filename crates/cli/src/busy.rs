@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use dm_api::{Accepted, Cancel, Previewed, Problem};
+use dm_api::{Accepted, Cancel, Previewed, Problem, UnderWay};
+use dm_domain::ids::StagingName;
 use uuid::Uuid;
 
 use crate::args::WhenBusy;
@@ -57,6 +58,13 @@ pub(crate) fn judge(policy: WhenBusy, command: Previewed, problem: &Problem, run
     }
 }
 
+/// Says what is in the way, to whoever does not just give up.
+pub(crate) fn tell(out: &mut Output, name: &StagingName, problem: &Problem, policy: WhenBusy) {
+    if let (Some(UnderWay { verb, by, .. }), WhenBusy::Wait | WhenBusy::Cancel) = (&problem.under_way, policy) {
+        out.note(&format!("{name}: the {verb} that {by} has asked for is under way"));
+    }
+}
+
 /// The refusal of `dms`, with our reason for not going on.
 pub(crate) fn refused(mut problem: Box<Problem>, why: Option<&str>) -> Error {
     if let Some(why) = why {
@@ -75,7 +83,6 @@ pub(crate) async fn wait(
     deadline: Instant,
 ) -> Result<(), Error> {
     let name = wish.name;
-    out.note(&format!("{name}: busy with run {run}; waiting for its end"));
     match wait::within(deadline, wait::run_to_its_end(client, out, name.as_str(), run, 0)).await? {
         Waited::Over(_) => Ok(()),
         Waited::TimedOut => {
@@ -112,7 +119,6 @@ pub(crate) async fn cancel(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dm_api::UnderWay;
 
     const RUN: Uuid = Uuid::from_u128(7);
 

@@ -110,6 +110,7 @@ pub(crate) async fn send(
             Err(Error::Problem { problem, .. }) if problem.code == "busy" => problem,
             Err(error) => return Err(in_time(with_event(error, wish), wish.args, deadline)),
         };
+        busy::tell(out, wish.name, &problem, wish.args.when_busy);
         match busy::judge(wish.args.when_busy, wish.command, &problem, client.began().elapsed()) {
             Busy::Refuse(why) => return Err(busy::refused(problem, why)),
             Busy::Wait(run) => busy::wait(client, out, wish, run, deadline).await?,

@@ -72,7 +72,8 @@ fn who_waits_for_a_busy_staging_comes_after_it() {
     world.ok(&["create", "demo", "--tag", "waits"]);
     world.dmc(&["update", "demo", "--app", "a=1"]).says(3, &["error: busy: create", "hint: wait for the run"]);
     let waits = world.start(&["update", "demo", "--tag", "v2", "--when-busy", "wait", "--wait"]);
-    waits.has_printed("stderr", "waiting for its end");
+    waits.has_printed("stderr", "the create that admin/");
+    waits.has_printed("stderr", "running create");
     let gives_up = world.dmc(&["update", "demo", "--tag", "v3", "--when-busy", "wait", "--timeout", "1s"]);
     gives_up.says(6, &["error: demo: still busy with run"]);
     world.go();
