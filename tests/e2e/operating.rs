@@ -65,6 +65,9 @@ fn every_setting_says_who_set_it() {
     let table = said(&dms(&arguments[..1], &[("DM_HOME", &at), ("DM_WRAPPERS", &folder)]));
     assert!(table.lines().any(|line| line.starts_with("max-runs") && line.ends_with("dms.toml")), "{table}");
 
+    let relative = dms(&["config", "--home", "here"], &[]);
+    assert!(!relative.status.success() && said(&relative).contains("here is not an absolute path"), "{relative:?}");
+
     fs::write(&path, "max-rums = 3\n").expect("the folder is ours");
     let refused = dms(&arguments[..1], &[("DM_HOME", &at)]);
     assert!(!refused.status.success());

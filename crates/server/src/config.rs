@@ -224,7 +224,8 @@ pub fn database_url(flags: &Flags) -> Result<Option<String>, SettingsError> {
 
 /// `DM_HOME`, from the flags or the default; the file cannot say it, because it lies there.
 fn home_of(flags: &Flags) -> Result<PathBuf, HomeError> {
-    flags.home.clone().map_or_else(home::default_path, Ok)
+    let home = flags.home.clone().map_or_else(home::default_path, Ok)?;
+    if home.is_absolute() { Ok(home) } else { Err(HomeError::Relative(home)) }
 }
 
 fn times(flags: &Flags) -> Times {
