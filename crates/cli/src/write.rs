@@ -79,7 +79,9 @@ pub(crate) async fn carry_out(client: &Client, out: &mut Output, wish: &Wish<'_>
     let answer = send(client, out, wish, deadline).await?;
     let verb = verb(wish.command);
     let (exit, answer) = follow(client, out, verb, wish.args, deadline, answer).await?;
-    if wish.args.wait && exit == Exit::Done && goal(verb) == "running" {
+    // What a retry or an apply has led to is said by its run.
+    let runs = answer.result.as_ref().is_some_and(|run| goal(&run.verb) == "running");
+    if exit == Exit::Done && runs && wish.command != Previewed::Cancel {
         // Whoever asks for the links next is to find those of this run. That they cannot be had changes nothing about it.
         let _ = wait::within(deadline, wait::with_links(client, wish.name)).await;
         out.hint(&format!("`dmc open {}` opens it", wish.name));

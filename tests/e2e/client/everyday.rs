@@ -140,6 +140,7 @@ fn a_run_is_stopped_and_run_again() {
     world.is_running("demo", "create", "waits");
     let cancelled = world.dmc(&["cancel", "demo", "--wait", "--reason", "the wrong branch", "--on-behalf", "ben"]);
     cancelled.says(0, &["demo: cancel accepted", "demo: create stopped"]);
+    assert!(!cancelled.stderr.contains("dmc open"), "there is nothing to open: {cancelled:?}");
     let info = world.json(&["info", "demo"]);
     assert_eq!((&info["status"], &info["reason"]), (&"Failure".into(), &"cancelled".into()));
     world.dmc(&["cancel", "demo"]).says(3, &["error: cancel is not possible while the staging is Failure"]);

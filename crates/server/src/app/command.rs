@@ -68,8 +68,9 @@ enum Verb {
 enum OfHome {
     /// Remove it with everything in it: the private database with all history, certificates, demo stagings
     Purge {
-        #[command(flatten)]
-        flags: Box<Flags>,
+        /// Which [default: `$XDG_STATE_HOME/dm`, else ~/.local/state/dm; as root /var/lib/dm]
+        #[arg(long, env = "DM_HOME", value_name = "DIR")]
+        home: Option<PathBuf>,
         /// Ask nothing
         #[arg(short, long)]
         yes: bool,
@@ -107,7 +108,7 @@ pub(super) fn main() -> ExitCode {
         Verb::Migrate(flags) => migrate(&flags).map(|()| ExitCode::SUCCESS),
         Verb::Config { flags, json } => show_settings(&command, &matches, &flags, json),
         Verb::Rebuild { flags, names } => rebuild(&flags, names),
-        Verb::Home(OfHome::Purge { flags, yes }) => operate::purge(&flags, yes),
+        Verb::Home(OfHome::Purge { home, yes }) => operate::purge(home, yes),
         Verb::Certs(certs) => make_certificates(&certs).map(|()| ExitCode::SUCCESS),
         Verb::RunDetached(detached) => match detached.run() {
             Ok(never) => match never {},
@@ -156,7 +157,6 @@ fn show_settings(command: &Command, matches: &ArgMatches, flags: &Flags, json: b
 fn rebuild(flags: &Flags, names: Vec<String>) -> anyhow::Result<ExitCode> {
     let settings = Settings::complete(flags)?;
     telemetry::start(settings.log, "warn").context("--log-filter")?;
-    // Also a rebuild has children: a private PostgreSQL.
     runtime()?.block_on(operate::rebuild(settings, names))?;
     Ok(ExitCode::SUCCESS)
 }

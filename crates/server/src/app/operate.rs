@@ -1,7 +1,7 @@
 //! What operators ask of `dms` beside serving: its settings, its read models made anew, its home removed.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
@@ -21,8 +21,11 @@ use crate::local::postgres::{self, Postgres};
 use crate::local::{demo_host, files};
 use crate::telemetry::{self, LiveLine};
 
-/// How often somebody who waits for a rebuild is told how far it is.
-const TOLD: Duration = Duration::from_millis(200);
+/// How often a live line says how far a rebuild is.
+const SHOWN: Duration = Duration::from_millis(200);
+
+/// How often that is a line of its own where there is no terminal.
+const TOLD: Duration = Duration::from_secs(10);
 
 /// Prints every setting, its value and where it comes from.
 pub(super) fn show_settings(command: &Command, matches: &ArgMatches, flags: &Flags, json: bool) -> anyhow::Result<()> {
@@ -102,12 +105,18 @@ async fn rebuild_each(
         let begun = Instant::now();
         let Position(head) = store.head().await?.position;
         let mut rebuild = std::pin::pin!(projector.rebuild(name));
+        let mut told = begun;
         loop {
             tokio::select! {
                 done = &mut rebuild => break done?,
-                () = tokio::time::sleep(TOLD) => {
+                () = tokio::time::sleep(SHOWN) => {
                     let at = projector.rebuilt(name).await?.map_or(0, |Position(at)| at);
-                    line.say(&format!("{name}: {at} of {head} events"));
+                    let far = format!("{name}: {at} of {head} events");
+                    line.say(&far);
+                    if !io::stderr().is_terminal() && told.elapsed() > TOLD {
+                        told = Instant::now();
+                        telemetry::tell(&far);
+                    }
                 }
             }
         }
@@ -120,8 +129,8 @@ async fn rebuild_each(
 }
 
 /// Removes a home with everything in it, its stagings included.
-pub(super) fn purge(flags: &Flags, yes: bool) -> anyhow::Result<ExitCode> {
-    let path = flags.home.clone().map_or_else(home::default_path, Ok)?;
+pub(super) fn purge(home: Option<PathBuf>, yes: bool) -> anyhow::Result<ExitCode> {
+    let path = home.map_or_else(home::default_path, Ok)?;
     let home = Home::open_to_remove(&path, Utc::now())?;
     let stagings = files::names(&path.join("stagings"));
     let size = files::bytes(&path);
