@@ -6,4 +6,5 @@ mod client;
 mod http;
 mod local;
 mod operating;
+mod rack;
 mod runner;

@@ -311,6 +311,27 @@ impl Dms {
         self.end(Signal::SIGKILL)
     }
 
+    /// Stops its clock: it does nothing, and nobody is told.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&self) {
+        kill(self.pid(), Signal::SIGSTOP).expect("dms runs");
+    }
+
+    /// Lets it go on after [`Dms::freeze`].
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&self) {
+        kill(self.pid(), Signal::SIGCONT).expect("dms runs");
+    }
+
+    /// Whether it was started and not yet waited for.
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Starts it again, as it was started before.
     ///
     /// # Panics

@@ -39,3 +39,9 @@ pub fn eventually_blocking<T>(what: &str, deadline: Duration, mut look: impl FnM
         std::thread::sleep(PAUSE);
     }
 }
+
+/// Lets time pass between two tries of a client, or two commands of a steady stream: for what keeps a rack busy, never for
+/// a test that waits for a fact.
+pub async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}

@@ -7,4 +7,5 @@ pub mod eventually;
 pub mod postgres;
 pub mod processes;
 pub mod proxy;
+pub mod rack;
 pub mod tls;

@@ -29,23 +29,43 @@ impl Process {
 /// # Panics
 /// Without `/proc`.
 pub fn of(folder: &Path) -> Vec<Process> {
-    let own = std::process::id();
     let needle = folder.as_os_str().as_bytes();
     let mentions = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    all(|process, arguments| {
+        let environment = || fs::read(process.join("environ")).unwrap_or_default();
+        let works_in = || fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+        mentions(arguments) || mentions(&environment()) || works_in()
+    })
+}
+
+/// All processes with a word among their arguments.
+///
+/// # Panics
+/// Without `/proc`.
+pub fn named(word: &str) -> Vec<Process> {
+    all(|_, arguments| arguments.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes()))
+}
+
+/// Those for which `which`, asked with their folder in `/proc` and their arguments, says so.
+fn all(which: impl Fn(&Path, &[u8]) -> bool) -> Vec<Process> {
+    let own = std::process::id();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("tests run on Linux").flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        let works_in = fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
         // A zombie has no arguments; it runs no more.
-        if !arguments.is_empty()
-            && u32::try_from(pid) != Ok(own)
-            && (mentions(&arguments) || mentions(&environment) || works_in)
-        {
+        if !arguments.is_empty() && u32::try_from(pid) != Ok(own) && which(&entry.path(), &arguments) {
             let command = String::from_utf8_lossy(&arguments).replace('\0', " ").trim_end().to_owned();
             found.push(Process { pid: Pid::from_raw(pid), command });
         }
     }
     found
+}
+
+/// The parent of a process; none when it is no more.
+pub fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything, also brackets; what follows the last one is numbers.
+    let (_, numbers) = stat.rsplit_once(") ")?;
+    numbers.split(' ').nth(1)?.parse().ok().map(Pid::from_raw)
 }

@@ -1,0 +1,4 @@
+//! The rack of faults: short forms of what can also be run for longer, and the proof that its books find what they are for.
+
+mod planted;
+mod take_overs;
