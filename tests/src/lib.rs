@@ -9,3 +9,4 @@ pub mod processes;
 pub mod proxy;
 pub mod rack;
 pub mod tls;
+pub mod tripwire;

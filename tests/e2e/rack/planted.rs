@@ -35,7 +35,7 @@ async fn a_planted_double_run_a_leftover_and_a_lost_command_are_each_found() {
     }
     // The wrapper by hand, beside the one of the run.
     eventually("the wrapper lives", SOON, async || rack.records().contains_key("doubled").then_some(())).await;
-    let (run, _) = rack.records()["doubled"].first().map(|record| (record.call.run.clone(), ())).expect("a record");
+    let run = rack.records()["doubled"].first().map(|record| record.call.run.clone()).expect("a record");
     let mut doubled = Command::new(rack.wrappers().join("create"))
         .args(["--name", "doubled", "--tag", "v1"])
         .envs([("DM_RUN_ID", run.as_str()), ("DM_ATTEMPT", "1")])

@@ -155,6 +155,12 @@ impl Client {
         answer
     }
 
+    /// Sends a command until it is settled; says whether it was accepted. One that is refused may be sent again: a refusal
+    /// is not remembered.
+    pub async fn is_accepted(&self, command: Command, dice: Dice) -> bool {
+        matches!(self.settle(command, dice).await, Answer::Accepted(_))
+    }
+
     /// Keeps what was said of a command.
     pub fn keep(&self, command: &Command, answer: &Answer, waited: Duration) {
         let Command { key, staging, verb, .. } = command.clone();
