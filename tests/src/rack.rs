@@ -131,6 +131,11 @@ impl Rack {
         self.targets.set(number, Target { client: dms.client(), base: dms.url("/api/v1") });
     }
 
+    /// Where all of them are.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     /// Where a `dms` is.
     ///
     /// # Panics

@@ -8,10 +8,12 @@ use dm_tests::eventually::pause;
 use dm_tests::postgres::Database;
 use dm_tests::rack::books::Answer;
 use dm_tests::rack::client::Command;
+use dm_tests::rack::dice::Dice;
 use dm_tests::rack::scenario::{Behaviour, Scenario};
 use dm_tests::rack::{Rack, seed};
 use dm_tests::tripwire::{Moment, Trigger, Tripwire};
 use nix::sys::signal::{Signal, kill};
+use tokio::task::JoinSet;
 
 /// How long they stay frozen.
 const FROZEN: Duration = Duration::from_mins(1);
@@ -66,6 +68,7 @@ async fn replicas_that_freeze_in_an_append_in_a_projection_and_while_listening_h
     let begun = Instant::now();
     let (mut count, mut last, mut longest) = (0, Instant::now(), Duration::ZERO);
     rack.replicas[2].freeze();
+    let mut freezing = JoinSet::new();
     // What is written through each of the others freezes it, sooner or later.
     while begun.elapsed() < FROZEN || points.iter().any(|(wire, _)| wire.count() == 0) {
         assert!(begun.elapsed() < 3 * FROZEN, "both wires are tripped");
@@ -73,8 +76,12 @@ async fn replicas_that_freeze_in_an_append_in_a_projection_and_while_listening_h
             if wire.count() == 0 {
                 let name = format!("f-{number}-{count}");
                 let command = Command::new(format!("the-create-of-{name}"), "create", &name, "v1");
-                let target = rack.target(number);
-                tokio::spawn(async move { command.send(&target).await });
+                let (client, target) = (rack.client.clone(), rack.target(number));
+                freezing.spawn(async move {
+                    // Whatever comes of it through that one, it is settled through another.
+                    let _ = command.send(&target).await;
+                    client.settle(command, Dice::new(0)).await
+                });
             }
         }
         if write_and_read(&rack, healthy, count).await {
@@ -90,5 +97,6 @@ async fn replicas_that_freeze_in_an_append_in_a_projection_and_while_listening_h
     for number in 0..healthy {
         rack.replicas[number].thaw();
     }
+    freezing.join_all().await;
     rack.close().await;
 }

@@ -163,8 +163,8 @@ async fn a_kill_within_the_recovery_from_a_kill_costs_nothing() {
             arm(wire, lost, wired.rack.replicas[number].pid());
         }
         let command = Command::new(format!("the-create-of-{name}"), "create", name, "v1");
-        let target = wired.rack.target(0);
-        command.send(&target).await.expect("it is answered");
+        let client = wired.rack.client.clone();
+        let asked = tokio::spawn(async move { client.is_accepted(command, Dice::new(1)).await });
         // Whoever has the run is killed over its end, the other one over the recovery.
         let first = tokio::select! {
             () = wired.wire.tripped(before[0]) => 0,
@@ -182,6 +182,7 @@ async fn a_kill_within_the_recovery_from_a_kill_costs_nothing() {
         for number in [0, 1] {
             wired.rack.restart(number);
         }
+        assert!(asked.await.expect("it does not panic"));
         wired.rack.quiet().await;
     }
     wired.rack.close().await;

@@ -149,6 +149,10 @@ impl Books<'_> {
                 findings.push(Finding::Lost(format!("{} {} ({}): {why}", told.verb, told.staging, told.key)));
             }
         }
+        let (asked, logged) = (self.asked(), self.history.commands_of_people().len());
+        if logged > asked {
+            findings.push(Finding::Doubled(format!("{asked} commands were accepted, and the log holds {logged}")));
+        }
         for (key, answers) in by_key {
             if answers.len() > 1 {
                 findings.push(Finding::Doubled(format!("{key} was answered in {} ways: {answers:?}", answers.len())));
@@ -160,6 +164,19 @@ impl Books<'_> {
             }
         }
         findings
+    }
+
+    /// How many commands stand in the log if each was carried out once; any number when somebody was told nothing.
+    fn asked(&self) -> usize {
+        let mut keys = BTreeSet::new();
+        for told in self.told {
+            match &told.answer {
+                Answer::Silence => return usize::MAX,
+                Answer::Accepted(accepted) if !accepted.quiet => drop(keys.insert(&told.key)),
+                Answer::Accepted(_) | Answer::Refused(..) => {}
+            }
+        }
+        keys.len()
     }
 
     fn stands(&self, told: &Told, accepted: &Accepted) -> Result<(), String> {

@@ -1,9 +1,9 @@
 //! The log as the rack reads it: through the store, folded by the domain, apart from every read model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dm_domain::Decider;
-use dm_domain::ids::{CommandId, RunId, StagingName};
+use dm_domain::ids::{Actor, CommandId, RunId, StagingName};
 use dm_domain::staging::{Event, Recorded, Staging, State, Timestamp};
 use dm_eventstore::{EventStore, Position, codec};
 
@@ -61,6 +61,12 @@ impl History {
     /// Stagings with a run that has not come to its end.
     pub fn busy(&self) -> Vec<&StagingName> {
         self.states.iter().filter(|(_, state)| state.run_under_way().is_some()).map(|(name, _)| name).collect()
+    }
+
+    /// Commands that people gave, as opposed to what `dms` reports.
+    pub fn commands_of_people(&self) -> BTreeSet<CommandId> {
+        let system = Actor::system();
+        self.facts.iter().filter(|fact| fact.recorded.actor != system).map(|fact| fact.command).collect()
     }
 
     /// Where each run was asked for.
