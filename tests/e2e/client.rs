@@ -112,7 +112,7 @@ impl World {
 }
 
 /// `dmc` of this build, with a clean environment.
-fn dmc(home: &Path, arguments: &[&str]) -> Command {
+pub(super) fn dmc(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(dmc_executable());
     command.args(arguments).env_clear().env("DM_HOME", home).env("TZ", "UTC").stdin(Stdio::null());
     command

@@ -5,6 +5,8 @@ mod certificates;
 mod client;
 mod http;
 mod local;
+mod octopod;
 mod operating;
 mod rack;
 mod runner;
+mod world;

@@ -9,4 +9,5 @@ mod outage;
 mod shim;
 mod trees;
 mod values;
-mod world;
+
+use super::world;
