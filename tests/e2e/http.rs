@@ -16,6 +16,7 @@ mod commands;
 mod described;
 mod description;
 mod reads;
+mod repeated;
 
 /// How long a run of a wrapper that does nothing may take on a busy machine.
 const RUN: Duration = Duration::from_mins(1);

@@ -35,7 +35,7 @@ pub(super) fn wrappers(special: &[(&str, &str)]) -> TempDir {
 }
 
 /// Certificates for whoever runs the tests, who administers, and for a user: the folder, and the user's certificate and key.
-fn certificates() -> (TempDir, [PathBuf; 2]) {
+pub(super) fn certificates() -> (TempDir, [PathBuf; 2]) {
     let folder = tempfile::tempdir().expect("a folder");
     let login = User::from_uid(geteuid()).expect("users can be looked up").expect("everybody has a name").name;
     let mut command = Command::new(executable());
