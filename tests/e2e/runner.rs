@@ -7,6 +7,7 @@ mod life;
 mod many;
 mod outage;
 mod shim;
+mod stopping;
 mod trees;
 mod values;
 

@@ -38,6 +38,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Cancelled when `dms` has begun to stop: it takes up nothing more and is not ready.
     pub stopping: CancellationToken,
+    /// Cancelled when it waits for no request any more: what is under way is answered with what can be said.
+    pub last_call: CancellationToken,
 }
 
 /// The whole program.

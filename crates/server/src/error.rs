@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 mod causes;
 
-pub(crate) use causes::outcome_unknown;
+pub(crate) use causes::{outcome_unknown, stopping};
 
 /// The media type of a problem document.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -95,6 +95,7 @@ pub(crate) mod codes {
         BEHIND: SERVICE_UNAVAILABLE "behind", "the read model has not reached `at_least` in time";
         UNREADABLE: SERVICE_UNAVAILABLE "unreadable", "the log has an event that this build does not know, so nothing is decided on it";
         TIMED_OUT: SERVICE_UNAVAILABLE "timed_out", "the answer took too long";
+        STOPPING: SERVICE_UNAVAILABLE "stopping", "this `dms` stops; nothing was changed";
         DEFAULTS_UNAVAILABLE: SERVICE_UNAVAILABLE "defaults_unavailable", "the wrapper `defaults` gave no answer; `detail` has the cause";
         TAGS_UNAVAILABLE: SERVICE_UNAVAILABLE "tags_unavailable", "the wrapper `tags` gave no answer; `detail` has the cause";
         INIT_UNFINISHED: SERVICE_UNAVAILABLE "init_unfinished", "the wrapper `init` has not ended well yet, so no other is asked; `detail` has the cause";

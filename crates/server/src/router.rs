@@ -1,7 +1,7 @@
 //! The whole route table, on one screen.
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::app::App;
@@ -29,13 +29,15 @@ pub fn dmc(app: App) -> Router {
         .route("/api/v1/openapi.json", get(service::openapi));
     // In front of the routes and of the answer that there is none: who is not known learns nothing.
     let routes = context::refuse_the_rest(routes).layer(from_fn(context::signed_in));
+    let routes = routes.layer(from_fn_with_state(app.clone(), context::until_the_end));
     context::surround(routes, &app.metrics).with_state(app)
 }
 
 /// What a browser asks.
 pub fn page(app: App) -> Router {
     let routes = Router::new().route("/", get(service::page)).route("/openapi.json", get(service::openapi));
-    context::surround(context::refuse_the_rest(routes), &app.metrics).with_state(app)
+    let routes = context::refuse_the_rest(routes).layer(from_fn_with_state(app.clone(), context::until_the_end));
+    context::surround(routes, &app.metrics).with_state(app)
 }
 
 /// What Prometheus and the kubelet ask; on a listener of its own, without sign-in, and nowhere else.

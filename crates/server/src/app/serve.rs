@@ -1,5 +1,6 @@
 //! `dms serve`: start, life and orderly stop.
 
+use std::future::pending;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::certificates::Folder;
@@ -37,8 +38,11 @@ use crate::router;
 use crate::runner::{Parts, Runner, Wrappers};
 use crate::telemetry::{self, LiveLine};
 
-/// How long requests under way may go on when `dms` stops.
+/// How long requests under way may go on when `dms` stops and its runs have ended.
 const REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long the answers that are given then may take to their clients.
+const ANSWERS: Duration = Duration::from_secs(1);
 
 /// How often the files of certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(5);
@@ -152,11 +156,21 @@ impl Server {
         tracing::info!(owner = %self.home.owner, "ready");
     }
 
-    /// Each part before what it stands on. Probes tell of it to the end.
+    /// Each part before what it stands on. Probes tell of it to the end. As long as runs are waited for, reads are
+    /// answered and commands are refused in words: a closed port would tell nobody that they can come again.
     async fn stop(mut self) {
         let app = &self.app;
         app.stopping.cancel();
-        tokio::join!(self.page.stop(REQUESTS), self.dmc.stop(REQUESTS), app.runner.stop(app.settings.times.stop_grace));
+        app.runner.stop(app.settings.times.stop_grace).await;
+        let last_call = async {
+            sleep(REQUESTS).await;
+            app.last_call.cancel();
+            pending::<()>().await;
+        };
+        tokio::select! {
+            _ = async { tokio::join!(self.page.stop(REQUESTS + ANSWERS), self.dmc.stop(REQUESTS + ANSWERS)) } => {}
+            () = last_call => {}
+        }
         app.projector.stop().await;
         app.store.stop().await;
         self.chores.abort_all();
@@ -183,7 +197,7 @@ fn assemble(
     let config = dm_eventstore::Config { lease_ttl: settings.times.lease_ttl, ..Default::default() };
     let store = EventStore::start(pool.clone(), options, &config);
     let projector = Projector::start(store.clone(), pool.clone());
-    let (metrics, stopping) = (Metrics::new(), CancellationToken::new());
+    let metrics = Metrics::new();
     let runner = Runner::start(Parts {
         settings: &settings,
         store: store.clone(),
@@ -194,7 +208,8 @@ fn assemble(
         wrappers,
         metrics: metrics.clone(),
     })?;
-    Ok(App { settings: Arc::new(settings), store, pool, clock, projector, runner, metrics, stopping })
+    let (stopping, last_call) = (CancellationToken::new(), CancellationToken::new());
+    Ok(App { settings: Arc::new(settings), store, pool, clock, projector, runner, metrics, stopping, last_call })
 }
 
 /// SIGINT and SIGTERM, which mean the same.

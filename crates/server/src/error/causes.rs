@@ -133,6 +133,11 @@ pub(crate) fn outcome_unknown() -> ApiError {
         .retry_after(5)
 }
 
+/// What this `dms` does not begin, or cannot end, because it stops: another replica does it, or this one once it is back.
+pub(crate) fn stopping() -> ApiError {
+    ApiError::new(codes::STOPPING, "this dms stops; nothing was changed").retry_after(1)
+}
+
 fn key_reused() -> ApiError {
     ApiError::new(codes::KEY_REUSED, "the Idempotency-Key was used for another request").hint("take a fresh key")
 }
@@ -238,6 +243,7 @@ mod tests {
                     codes::BEHIND,
                     codes::UNREADABLE,
                     codes::TIMED_OUT,
+                    codes::STOPPING,
                     codes::DEFAULTS_UNAVAILABLE,
                     codes::CONFIG_CHECK_UNAVAILABLE,
                     codes::TAGS_UNAVAILABLE,
@@ -260,6 +266,7 @@ mod tests {
                 DateTime::<Utc>::UNIX_EPOCH,
             ),
             ApiError::from(ProjectionError::TimedOut),
+            stopping(),
         ];
         for error in errors {
             assert!(error.into_response().headers().contains_key(header::RETRY_AFTER));

@@ -15,7 +15,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use crate::access::identity::{Identity, IdentityError};
-use crate::error::{ApiError, PROBLEM_JSON, codes, outcome_unknown};
+use crate::app::App;
+use crate::error::{ApiError, PROBLEM_JSON, codes, outcome_unknown, stopping};
 use crate::http::asked::not_signed_in;
 use crate::metrics::Metrics;
 
@@ -62,6 +63,20 @@ async fn answer(State(metrics): State<Metrics>, mut request: Request, next: Next
         request.id = %id, %method, route, status = status.as_u16(),
         duration_ms = started.elapsed().as_millis(), "request"
     );
+    response
+}
+
+/// Sees to it that a request has an answer also from a `dms` that stops.
+pub(crate) async fn until_the_end(State(app): State<App>, request: Request, next: Next) -> Response {
+    let reads = request.method() == Method::GET;
+    let mut response = tokio::select! {
+        response = next.run(request) => response,
+        () = app.last_call.cancelled() => if reads { stopping() } else { outcome_unknown() }.into_response(),
+    };
+    if app.stopping.is_cancelled() {
+        // The next request comes on a new connection, and so, behind a balancer, to another replica.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

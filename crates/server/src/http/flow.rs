@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::access::identity::Identity;
 use crate::access::policy;
 use crate::app::App;
-use crate::error::{ApiError, codes};
+use crate::error::{ApiError, codes, stopping};
 use crate::http::answer;
 use crate::http::asked::Asked;
 use crate::http::context::RequestId;
@@ -73,6 +73,9 @@ async fn decide(
 ) -> Result<Receipt, ApiError> {
     if let Some(receipt) = app.store.find_command(key).await? {
         return Ok(receipt);
+    }
+    if app.stopping.is_cancelled() {
+        return Err(stopping());
     }
     let Draft { staging, wish, said: Said { reason, on_behalf }, places } = draft;
     let actor = identity.actor();

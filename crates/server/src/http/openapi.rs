@@ -139,7 +139,8 @@ macro_rules! refusals {
             impl IntoResponses for $group {
                 fn responses() -> BTreeMap<String, RefOr<Response>> {
                     by_status(&[
-                        codes::NOT_SIGNED_IN, codes::BAD_IDENTITY, codes::INTERNAL, codes::TIMED_OUT, $(codes::$code),*
+                        codes::NOT_SIGNED_IN, codes::BAD_IDENTITY, codes::INTERNAL, codes::TIMED_OUT, codes::STOPPING,
+                        $(codes::$code),*
                     ])
                 }
             }

@@ -51,6 +51,9 @@ impl Task {
     /// Claims, runs, reports.
     pub(crate) async fn go(self, inner: Arc<Inner>, subject: Subject) {
         let lifecycle = inner.wrappers.lifecycle(self.verb).await;
+        if inner.stopping.is_cancelled() {
+            return;
+        }
         let asked = Moment::now();
         if !self.claim(&inner, &lifecycle).await {
             tokio::time::sleep(LOST_CLAIM_PAUSE).await;
