@@ -12,6 +12,7 @@ use reqwest::{Client, RequestBuilder, StatusCode, header};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::interval;
 
 use super::world::{SOON, World};
 
@@ -24,14 +25,14 @@ const KINDS: [(&str, usize); 3] = [("quick", 6), ("slow", 10), ("deaf", 4)];
 /// What a wrapper of these does, by the name of its staging. Whoever is told to end writes that down.
 const CREATE: &str = r#"told() { echo "$1 $DM_ATTEMPT" >> told; }
 case $8$DM_ATTEMPT in
-  hog-*) until [ -e free ]; do sleep 0.05; done ;;
-  quick-*1) trap 'told $8' TERM; until [ -e go ]; do sleep 0.05; done ;;
-  slow-*1) trap 'told $8; exit 1' TERM; while :; do sleep 0.05; done ;;
-  deaf-*1) trap 'told $8' TERM; while :; do sleep 0.05; done ;;
+  hog-*) until [ -e free ]; do sleep 0.2; done ;;
+  quick-*1) trap 'told $8' TERM; until [ -e go ]; do sleep 0.2; done ;;
+  slow-*1) trap 'told $8; exit 1' TERM; sleep 600 ;;
+  deaf-*1) trap 'told $8' TERM; while :; do sleep 600; done ;;
 esac"#;
 
 /// Answers for `asks` and for `stuck` only when it is allowed to.
-const DEFAULTS: &str = "case $8 in asks | stuck) touch asked.$8; until [ -e answer.$8 ]; do sleep 0.05; done ;; esac";
+const DEFAULTS: &str = "case $8 in asks | stuck) touch asked.$8; until [ -e answer.$8 ]; do sleep 0.2; done ;; esac";
 
 /// An answer, as far as a client that comes again looks at it.
 #[derive(Debug, Clone)]
@@ -61,16 +62,17 @@ impl Told {
     }
 }
 
-/// Sends commands that change nothing, one after another and over the same connections, until it is told to end or
-/// nobody listens any more; tells the answers, and the error.
+/// Sends commands that change nothing, many a second and over the same connections, until it is told to end or nobody
+/// listens any more; tells the answers, and the error.
 fn keep_asking(
     client: Client,
     url: String,
     mut end: watch::Receiver<bool>,
 ) -> JoinHandle<(Vec<Told>, Option<reqwest::Error>)> {
     tokio::spawn(async move {
-        let mut answers = Vec::new();
+        let (mut answers, mut pace) = (Vec::new(), interval(Duration::from_millis(20)));
         while !*end.borrow_and_update() {
+            pace.tick().await;
             match Told::of(client.post(&url)).await {
                 Ok(told) => answers.push(told),
                 Err(error) => return (answers, Some(error)),
@@ -126,7 +128,7 @@ async fn courses(world: &World) -> BTreeMap<String, Vec<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_20_runs_claims_nothing_more_and_everybody_is_answered() {
     let world = the_other().await;
-    let setup = world.setup().argument("--max-runs=20").argument("--stop-grace=3s");
+    let setup = world.setup().argument("--max-runs=20").argument("--stop-grace=5s");
     let mut stops = tokio::task::spawn_blocking(move || setup.start()).await.expect("dms starts");
     for name in names() {
         world.create(&name).await;

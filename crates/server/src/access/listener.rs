@@ -33,6 +33,10 @@ const MAX_HEAD: usize = 64 * 1024;
 /// How long accepting pauses after an error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a stop leaves connections open on which nothing is under way: a client that has just connected, or just sent
+/// its next request, is still answered.
+const LINGER: Duration = Duration::from_millis(300);
+
 /// What a client may take up.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -81,7 +85,8 @@ impl Listening {
         Ok(Self { address, stop, abort, connections })
     }
 
-    /// Accepts no more, lets requests under way end for at most `grace`, then closes what is left.
+    /// Accepts no more, answers for a moment what comes on the connections that are there, lets requests under way end,
+    /// all for at most `grace`, then closes what is left.
     pub async fn stop(&self, grace: Duration) {
         self.stop.cancel();
         self.connections.close();
@@ -132,9 +137,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, serving: Serving, _plac
     let abort = serving.abort.clone();
     let served = async {
         let Some(tls) = &serving.tls else { return serve(stream, peer, None, &serving).await };
-        let stop = serving.stop.clone();
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stopped(&serving) => return,
             accepted = timeout(serving.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream)) => accepted,
         };
         match accepted {
@@ -151,6 +155,12 @@ async fn connection(stream: TcpStream, peer: SocketAddr, serving: Serving, _plac
         () = abort.cancelled() => {}
         () = served => {}
     }
+}
+
+/// Until a stop leaves a connection open no longer than for what is under way on it.
+async fn stopped(serving: &Serving) {
+    serving.stop.cancelled().await;
+    sleep(LINGER).await;
 }
 
 /// Whom the certificate of a connection names; none where there are no certificates.
@@ -180,7 +190,7 @@ where
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = serving.stop.cancelled() => {
+        () = stopped(serving) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -244,19 +254,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_ends_idle_connections_at_once_and_others_after_their_grace() {
+    async fn a_stop_ends_idle_connections_soon_and_others_after_their_grace() {
         let listening = start(Limits::default());
         let mut idle = connect(&listening).await;
         let mut open = connect(&listening).await;
         open.write_all(b"GET / HTTP/1.1\r\nhost: ").await.expect("it is read");
         idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is read");
         idle.read_u8().await.expect("it is answered");
-        timeout(SOON, listening.stop(Duration::from_millis(50))).await.expect("a stop has a bound");
+        timeout(SOON, listening.stop(2 * LINGER)).await.expect("a stop has a bound");
         assert!(rest(&mut idle).await.contains("here"));
         // What was cut off may be told so by a reset.
         let mut rest = Vec::new();
         let cut = timeout(SOON, open.read_to_end(&mut rest)).await.expect("it is closed in time");
         assert!(cut.is_err() || rest.is_empty());
         TcpStream::connect(listening.address).await.expect_err("nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn what_is_connected_when_a_stop_begins_is_still_answered() {
+        let listening = start(Limits::default());
+        let mut fresh = connect(&listening).await;
+        let mut used = connect(&listening).await;
+        used.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is read");
+        let mut begin = [0; 15];
+        used.read_exact(&mut begin).await.expect("it is answered");
+        let asked = async {
+            listening.stop.cancelled().await;
+            for stream in [&mut fresh, &mut used] {
+                stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is read");
+            }
+            (rest(&mut fresh).await, rest(&mut used).await)
+        };
+        let ((), (fresh, used)) = tokio::join!(listening.stop(SOON), asked);
+        assert_eq!((fresh.matches("here").count(), used.matches("here").count()), (1, 2));
     }
 }
