@@ -7,6 +7,7 @@ pub mod dice;
 pub mod history;
 pub mod load;
 pub mod records;
+pub mod rough;
 pub mod scenario;
 pub mod soak;
 pub mod take_overs;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dm_tests::rack::books::{Finding, Sums};
 use dm_tests::rack::soak::{self, Faults, Sample, quantile};
 use dm_tests::rack::take_overs::{self, Goal};
-use dm_tests::rack::{Rack, seed};
+use dm_tests::rack::{Rack, rough, seed};
 
 /// How many take-overs are enough, where no time is given.
 const TAKE_OVERS: usize = 100;
@@ -20,12 +20,13 @@ async fn main() -> ExitCode {
     let findings = match arguments[..] {
         ["take-overs"] => run_take_overs(&url, TAKE_OVERS).await,
         ["take-overs", count] => run_take_overs(&url, count.parse().expect("a number of take-overs")).await,
+        ["rough", count] => run_rough(&url, count.parse().expect("a number of commands")).await,
         [minutes] => {
             let minutes: u64 = minutes.parse().expect("a number of minutes");
             run_soak(&url, Duration::from_secs(minutes * 60)).await
         }
         _ => {
-            eprintln!("usage: script/soak MINUTES | script/soak take-overs [COUNT]");
+            eprintln!("usage: script/soak MINUTES | script/soak take-overs [COUNT] | script/soak rough COUNT");
             return ExitCode::from(2);
         }
     };
@@ -51,6 +52,27 @@ async fn run_take_overs(url: &str, count: usize) -> Vec<Finding> {
         ("stops of a dms, twice the life of a lease each", figures.stops.to_string()),
         ("living calls cut short and taken over", figures.took.len().to_string()),
         ("from fault to next call: p50, p99, max", [time(50), time(99), time(100)].join(", ")),
+    ]);
+    books(&findings, &sums);
+    findings
+}
+
+async fn run_rough(url: &str, count: usize) -> Vec<Finding> {
+    let rack = Rack::start(url, &rough::scenario(seed("rough client")), 2, rough::setup);
+    let (begun, mut shown) = (Instant::now(), 0);
+    rough::go(&rack, count, |number| {
+        let second = begun.elapsed().as_secs();
+        if second > shown {
+            shown = second;
+            println!("{second:4} s  {number} of {count} commands");
+        }
+    })
+    .await;
+    let answers = rack.client.told().len();
+    let (findings, sums) = rack.settle().await;
+    table(&[
+        ("commands, copies and repetitions not counted", count.to_string()),
+        ("answers, each the one that its key was first given", answers.to_string()),
     ]);
     books(&findings, &sums);
     findings
