@@ -6,6 +6,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::proxy::Proxy;
+
 /// A database of its own; dropped with this value.
 #[derive(Debug)]
 pub struct Database {
@@ -54,6 +56,28 @@ impl Database {
     /// A pool of connections to it.
     pub async fn pool(&self) -> PgPool {
         PgPoolOptions::new().max_connections(20).connect_with(self.options()).await.expect("the test database answers")
+    }
+
+    /// A proxy in front of it, and how to connect through that.
+    ///
+    /// # Panics
+    /// When the cluster does not listen on a unix socket.
+    pub fn proxied(&self) -> (Proxy, PgConnectOptions) {
+        let options = self.options();
+        let folder = options.get_socket().expect("the test cluster listens on a unix socket");
+        let proxy = Proxy::unix(&folder.join(format!(".s.PGSQL.{}", options.get_port())));
+        let through = options.clone().socket(proxy.folder());
+        (proxy, through)
+    }
+
+    /// Its URL through a proxy of [`Database::proxied`].
+    ///
+    /// # Panics
+    /// As [`Database::url`].
+    pub fn url_through(&self, proxy: &Proxy) -> String {
+        let url = self.url();
+        let (base, _) = url.split_once("host=").expect("the URL names the folder of a unix socket");
+        format!("{base}host={}", proxy.folder().display())
     }
 
     /// Its URL, for a `dms` of its own.

@@ -8,7 +8,7 @@ use dm_domain::staging::{Event, Recorded};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::envelope::{NewEvent, RecordedEvent};
+use crate::envelope::{Metadata, NewEvent, RecordedEvent};
 use crate::error::DecodeError;
 
 /// The shape in which every type is written.
@@ -73,13 +73,18 @@ pub fn decode(recorded: &RecordedEvent) -> Result<Recorded, DecodeError> {
     if schema != SCHEMA || !TYPES.contains(&event_type) {
         return Err(DecodeError::UnknownType { position, event_type: event_type.to_owned(), schema });
     }
-    let event = put_together(event_type, &recorded.data).map_err(|source| DecodeError::Damaged {
-        position,
-        event_type: event_type.to_owned(),
-        schema,
-        source,
-    })?;
-    Ok(Recorded { version: recorded.version, at: recorded.at, actor: recorded.meta.actor.clone(), event })
+    let event = put_together(event_type, &recorded.data).map_err(|source| damaged(recorded, source))?;
+    Ok(Recorded { version: recorded.version, at: recorded.at, actor: meta(recorded)?.actor, event })
+}
+
+/// The circumstances of an event, whether or not its payload can be read.
+pub fn meta(recorded: &RecordedEvent) -> Result<Metadata, DecodeError> {
+    serde_json::from_str(recorded.meta.get()).map_err(|source| damaged(recorded, source))
+}
+
+fn damaged(recorded: &RecordedEvent, source: serde_json::Error) -> DecodeError {
+    let RecordedEvent { position, schema, .. } = *recorded;
+    DecodeError::Damaged { position, event_type: recorded.event_type.clone(), schema, source }
 }
 
 fn put_together(event_type: &str, data: &RawValue) -> Result<Event, serde_json::Error> {
@@ -98,7 +103,18 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::envelope::{Channel, Metadata, Position, StreamId};
+    use crate::envelope::{Channel, Position, StreamId};
+
+    fn circumstances() -> Metadata {
+        Metadata {
+            actor: Actor("user/test".to_owned()),
+            channel: Channel::Dmc,
+            reason: None,
+            command_id: CommandId(Uuid::nil()),
+            correlation_id: Uuid::nil(),
+            on_behalf: None,
+        }
+    }
 
     fn recorded(event_type: &str, schema: i16, data: Box<RawValue>) -> RecordedEvent {
         RecordedEvent {
@@ -108,14 +124,7 @@ mod tests {
             event_type: event_type.to_owned(),
             schema,
             data,
-            meta: Metadata {
-                actor: Actor("user/test".to_owned()),
-                channel: Channel::Dmc,
-                reason: None,
-                command_id: CommandId(Uuid::nil()),
-                correlation_id: Uuid::nil(),
-                on_behalf: None,
-            },
+            meta: to_raw_value(&circumstances()).unwrap(),
             at: DateTime::<Utc>::UNIX_EPOCH,
         }
     }
@@ -181,6 +190,17 @@ mod tests {
         for data in ["{}", "null", "[1]", r#"{"run":"x","attempt":1}"#] {
             let data = RawValue::from_string(data.to_owned()).unwrap();
             let error = decode(&recorded("BecameRunning", 1, data)).unwrap_err();
+            assert!(matches!(error, DecodeError::Damaged { position: Position(7), .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn circumstances_that_cannot_be_read_are_damage_of_that_event() {
+        let readable = recorded("BecameRunning", 1, encode(&event("BecameRunning")).data);
+        assert_eq!(meta(&readable).unwrap(), circumstances());
+        for damage in ["{}", "null", r#"{"actor":1}"#] {
+            let meta = RawValue::from_string(damage.to_owned()).unwrap();
+            let error = decode(&RecordedEvent { meta, ..readable.clone() }).unwrap_err();
             assert!(matches!(error, DecodeError::Damaged { position: Position(7), .. }), "{error:?}");
         }
     }

@@ -94,7 +94,7 @@ pub struct NewEvent {
     pub data: Box<RawValue>,
 }
 
-/// An event as the log holds it, payload unread.
+/// An event as the log holds it: payload and circumstances are unread, so that one that cannot be read hinders no other.
 #[derive(Debug, Clone)]
 pub struct RecordedEvent {
     /// Its number in the whole log.
@@ -109,8 +109,8 @@ pub struct RecordedEvent {
     pub schema: i16,
     /// Its payload.
     pub data: Box<RawValue>,
-    /// Its circumstances.
-    pub meta: Metadata,
+    /// Its circumstances, for [`crate::codec::meta`].
+    pub meta: Box<RawValue>,
     /// When it was appended, on the database's clock.
     pub at: DateTime<Utc>,
 }

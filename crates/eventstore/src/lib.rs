@@ -7,7 +7,9 @@
 pub mod codec;
 pub mod envelope;
 pub mod error;
+mod notifications;
 mod outage;
+mod pool;
 mod postgres;
 mod transact;
 
@@ -15,6 +17,8 @@ pub use envelope::{
     Append, BodyMac, Channel, CommandKey, Head, LeaseOp, Metadata, NewEvent, Position, Receipt, RecordedEvent, StreamId,
 };
 pub use error::{AppendError, DecodeError, ReadError, TransactError};
+pub use notifications::Notifications;
 pub use outage::Outage;
+pub use pool::{Link, Pool};
 pub use postgres::{Config, EventStore};
 pub use transact::{Loaded, Transaction};

@@ -10,7 +10,6 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -18,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::envelope::{Append, Position, Receipt};
 use crate::error::AppendError;
+use crate::pool::Pool;
 use crate::transact::Streams;
 use writer::Queue;
 
@@ -32,7 +32,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lease_ttl: Duration::from_secs(90), patience: Duration::from_secs(10) }
+        Self { lease_ttl: Duration::from_secs(90), patience: Duration::from_secs(8) }
     }
 }
 
@@ -44,7 +44,7 @@ pub struct EventStore {
 
 #[derive(Debug)]
 struct Inner {
-    pool: PgPool,
+    pool: Pool,
     queue: Queue,
     newest: Arc<watch::Sender<Position>>,
     streams: Streams,
@@ -56,7 +56,8 @@ struct Inner {
 impl EventStore {
     /// Starts the writer (a connection of its own, made from `options`) and the listener (another one). Returns at
     /// once, also while the database is away: both connect again and again, with back-off.
-    pub fn start(pool: PgPool, options: &PgConnectOptions, config: &Config) -> Self {
+    pub fn start(pool: impl Into<Pool>, options: &PgConnectOptions, config: &Config) -> Self {
+        let pool = pool.into();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let newest = Arc::new(watch::Sender::new(Position::default()));
@@ -82,6 +83,11 @@ impl EventStore {
     /// second even when no notification comes.
     pub fn watch(&self) -> watch::Receiver<Position> {
         self.inner.newest.subscribe()
+    }
+
+    /// Why the database takes no appends though it answers, as far as this replica has heard lately.
+    pub fn hindrance(&self) -> Option<String> {
+        self.inner.queue.hindrance()
     }
 
     /// Stops the writer once its queue is empty, and the listener.

@@ -19,7 +19,7 @@ pub(crate) use streams::Streams;
 /// How often a command that lost a race is decided again.
 const DECIDED_AGAIN_MAX: u32 = 3;
 /// How long a command waits for those in front of it on its stream.
-const TURN_TIMEOUT: Duration = Duration::from_secs(15);
+const TURN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A stream folded to its newest event.
 #[derive(Debug, Clone)]

@@ -6,9 +6,8 @@
 use chrono::{DateTime, Utc};
 use dm_domain::ids::{Actor, Comment, RunId, StagingName, Version};
 use dm_domain::staging::{Event, Verb};
-use dm_eventstore::{Channel, Position, codec};
+use dm_eventstore::{Channel, Pool, Position, codec};
 use serde_json::value::RawValue;
-use sqlx::PgPool;
 
 use crate::{Fact, Poison, Projection, ProjectionError, storable};
 
@@ -72,13 +71,13 @@ impl Projection for Audit {
     type Row = Row;
 
     fn evolve(row: Option<&Row>, fact: &Fact) -> Result<Option<Row>, Poison> {
-        let recorded = &fact.recorded;
+        let (recorded, meta) = (&fact.recorded, fact.meta()?);
         let staging = StagingName::parse(recorded.stream.as_str()).map_err(|invalid| Poison(invalid.to_string()))?;
         let before = row.and_then(|row| row.verb);
         let (sentence, run, verb) = match fact.event() {
             Ok(event) => {
                 let verb = asked(event).or(before);
-                (sentence::of(event, &recorded.meta.actor, verb), Some(codec::run(event)), verb)
+                (sentence::of(event, &meta.actor, verb), Some(codec::run(event)), verb)
             }
             Err(poison) => (sentence::unreadable(&recorded.event_type, &poison), None, before),
         };
@@ -89,10 +88,10 @@ impl Projection for Audit {
             event_type: storable(&recorded.event_type),
             sentence: storable(&sentence),
             at: recorded.at,
-            actor: Actor(storable(&recorded.meta.actor.0)),
-            channel: recorded.meta.channel,
-            reason: recorded.meta.reason.clone(),
-            on_behalf: recorded.meta.on_behalf.as_deref().map(storable),
+            actor: Actor(storable(&meta.actor.0)),
+            channel: meta.channel,
+            reason: meta.reason.clone(),
+            on_behalf: meta.on_behalf.as_deref().map(storable),
             run,
             data: recorded.data.clone(),
         };
@@ -129,7 +128,7 @@ fn asked(event: &Event) -> Option<Verb> {
 /// One page of a name's history, oldest first, of all its lives: the events after version `after`, at most `limit` (1 to
 /// [`LIMIT_MAX`]); and the position that the answer reflects.
 pub async fn history(
-    pool: &PgPool,
+    pool: &Pool,
     staging: &StagingName,
     after: Version,
     limit: u32,

@@ -2,8 +2,8 @@
 //!
 //! Must not know what the rows of a read model look like.
 
-use dm_eventstore::Position;
-use sqlx::{PgConnection, PgPool};
+use dm_eventstore::{Pool, Position};
+use sqlx::PgConnection;
 
 /// The channel on which a replica tells the others that a read model has moved; its payload is `name:position`.
 pub(crate) const CHANNEL: &str = "dm_projection";
@@ -11,7 +11,7 @@ pub(crate) const CHANNEL: &str = "dm_projection";
 /// Makes sure that there is a generation for people to read and one that this build can move: the same one, or a new one
 /// when the fold has a higher version than the rows. Rows of a higher version are left alone. One statement, so that a
 /// replica that freezes here holds up nobody.
-pub(crate) async fn ensure(pool: &PgPool, projection: &str, version: i32) -> Result<(), sqlx::Error> {
+pub(crate) async fn ensure(pool: &Pool, projection: &str, version: i32) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"WITH read AS (INSERT INTO projections (projection, generation) VALUES ($1, 1) ON CONFLICT DO NOTHING)
            INSERT INTO checkpoints (projection, generation, version)
@@ -27,7 +27,7 @@ pub(crate) async fn ensure(pool: &PgPool, projection: &str, version: i32) -> Res
 }
 
 /// Opens the next generation, empty; another replica may have been faster, with the same result.
-pub(crate) async fn open(pool: &PgPool, projection: &str, version: i32) -> Result<(), sqlx::Error> {
+pub(crate) async fn open(pool: &Pool, projection: &str, version: i32) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"INSERT INTO checkpoints (projection, generation, version)
            SELECT $1, max(generation) + 1, $2 FROM checkpoints WHERE projection = $1 ON CONFLICT DO NOTHING"#,
@@ -40,11 +40,7 @@ pub(crate) async fn open(pool: &PgPool, projection: &str, version: i32) -> Resul
 }
 
 /// The generations that a build with this version of the fold moves, oldest first, and whether people read them.
-pub(crate) async fn generations(
-    pool: &PgPool,
-    projection: &str,
-    version: i32,
-) -> Result<Vec<(i32, bool)>, sqlx::Error> {
+pub(crate) async fn generations(pool: &Pool, projection: &str, version: i32) -> Result<Vec<(i32, bool)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT c.generation, c.generation = p.generation AS "read!"
            FROM checkpoints c JOIN projections p USING (projection)
@@ -106,7 +102,7 @@ pub(crate) async fn advance(
 }
 
 /// Where each read model stands for people; one that was never moved is missing.
-pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<(String, Position)>, sqlx::Error> {
+pub(crate) async fn positions(pool: &Pool) -> Result<Vec<(String, Position)>, sqlx::Error> {
     let rows =
         sqlx::query!("SELECT projection, position FROM projections JOIN checkpoints USING (projection, generation)")
             .fetch_all(pool)
@@ -115,7 +111,7 @@ pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<(String, Position)>, 
 }
 
 /// Whether a generation beside the one that people read is being filled by this version of the fold.
-pub(crate) async fn is_filling(pool: &PgPool, projection: &str, version: i32) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_filling(pool: &Pool, projection: &str, version: i32) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM projections p JOIN checkpoints c USING (projection)
@@ -129,7 +125,7 @@ pub(crate) async fn is_filling(pool: &PgPool, projection: &str, version: i32) ->
 }
 
 /// How far the generation has come that this version of the fold fills beside the one that people read.
-pub(crate) async fn filled(pool: &PgPool, projection: &str, version: i32) -> Result<Option<Position>, sqlx::Error> {
+pub(crate) async fn filled(pool: &Pool, projection: &str, version: i32) -> Result<Option<Position>, sqlx::Error> {
     let filled = sqlx::query_scalar!(
         r#"SELECT c.position FROM projections p JOIN checkpoints c USING (projection)
            WHERE p.projection = $1 AND c.generation > p.generation AND c.version = $2

@@ -10,7 +10,7 @@
 use std::error::Error;
 
 use dm_domain::staging::Event;
-use dm_eventstore::{Position, ReadError, RecordedEvent, codec};
+use dm_eventstore::{Metadata, Position, ReadError, RecordedEvent, codec};
 
 pub mod audit;
 mod checkpoint;
@@ -49,6 +49,7 @@ pub trait Projection {
 pub struct Fact {
     /// As the log holds it.
     pub recorded: RecordedEvent,
+    meta: Result<Metadata, Poison>,
     decoded: Result<Event, Poison>,
 }
 
@@ -56,7 +57,13 @@ impl Fact {
     /// Decodes what the log holds.
     pub fn read(recorded: RecordedEvent) -> Self {
         let decoded = codec::decode(&recorded).map(|decoded| decoded.event).map_err(|error| Poison::from(&error));
-        Self { recorded, decoded }
+        let meta = codec::meta(&recorded).map_err(|error| Poison::from(&error));
+        Self { recorded, meta, decoded }
+    }
+
+    /// Its circumstances; poison when they cannot be read.
+    pub fn meta(&self) -> Result<&Metadata, Poison> {
+        self.meta.as_ref().map_err(Clone::clone)
     }
 
     /// The event itself; poison when this build cannot read it.

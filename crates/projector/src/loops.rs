@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
-use dm_eventstore::{Outage, Position};
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use dm_eventstore::{Notifications, Outage, Position};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use crate::{ProjectionError, checkpoint, rebuild};
 pub(crate) const POLL: Duration = Duration::from_secs(1);
 
 /// A step that takes longer has lost its database; a usual one takes a hundredth of this.
-const STEP_DEADLINE: Duration = Duration::from_secs(10);
+const STEP_DEADLINE: Duration = Duration::from_secs(8);
 
 /// How often rows of generations that are no more are looked for.
 const SWEEP_EACH: Duration = Duration::from_mins(1);
@@ -71,9 +70,10 @@ pub(crate) async fn keep<P: Table>(means: Means, stop: CancellationToken) {
 }
 
 /// Hears from every replica, this one included, how far the read models are.
-pub(crate) async fn listen(pool: &PgPool, heard: &Heard, stop: &CancellationToken) {
+pub(crate) async fn listen(options: PgConnectOptions, heard: &Heard, stop: &CancellationToken) {
+    let options = options.application_name("dms listener");
     let (mut back_off, mut outage) = (BackOff::default(), Outage::default());
-    while let Some(Err(error)) = stop.run_until_cancelled(hear(pool, heard, &mut back_off, &mut outage)).await {
+    while let Some(Err(error)) = stop.run_until_cancelled(hear(&options, heard, &mut back_off, &mut outage)).await {
         if outage.begins() {
             tracing::warn!(error = &error as &dyn Error, "the read models are not listened to; it is tried again");
         }
@@ -81,7 +81,8 @@ pub(crate) async fn listen(pool: &PgPool, heard: &Heard, stop: &CancellationToke
     }
 }
 
-async fn bounded<P: Table>(means: &Means) -> Result<Stepped, ProjectionError> {
+/// One step, within its time limit.
+pub(crate) async fn bounded<P: Table>(means: &Means) -> Result<Stepped, ProjectionError> {
     tokio::time::timeout(STEP_DEADLINE, step::<P>(means)).await.map_err(|_| ProjectionError::TimedOut)?
 }
 
@@ -93,16 +94,20 @@ async fn news(heads: &mut watch::Receiver<Position>) {
     }
 }
 
-async fn hear(pool: &PgPool, heard: &Heard, back_off: &mut BackOff, outage: &mut Outage) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(checkpoint::CHANNEL).await?;
+async fn hear(
+    options: &PgConnectOptions,
+    heard: &Heard,
+    back_off: &mut BackOff,
+    outage: &mut Outage,
+) -> Result<(), sqlx::Error> {
+    let mut notifications = Notifications::listen(options, checkpoint::CHANNEL).await?;
     *back_off = BackOff::default();
     if outage.ends() {
         tracing::info!("the read models are listened to again");
     }
     loop {
-        let notification = listener.recv().await?;
-        let news = notification.payload().split_once(':');
+        let payload = notifications.next().await?;
+        let news = payload.split_once(':');
         if let Some((name, at)) = news.and_then(|(name, at)| Some((name, at.parse().ok()?))) {
             heard.send_modify(|heard| advance(heard, name, Position(at)));
         }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dm_eventstore::{EventStore, Position};
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use dm_eventstore::{EventStore, Pool, Position};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,14 +31,13 @@ pub struct Projector {
 
 impl Projector {
     /// A projector that moves only when [`Projector::step`] is called. Connects when it has to.
-    pub fn new(store: EventStore, pool: PgPool) -> Self {
+    pub fn new(store: EventStore, pool: impl Into<Pool>) -> Self {
+        let reads = pool.into();
         // A checkpoint's lock is held by a connection of its own, so that a busy server cannot keep a step from what it
-        // needs to end: one for each read model, and one that listens.
-        let options = pool.connect_options().as_ref().clone();
-        let writes =
-            PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(options);
+        // needs to end: one for each read model.
+        let writes = reads.sibling(NAMES.len());
         Self {
-            means: Means { store, reads: pool, writes },
+            means: Means { store, reads, writes },
             heard: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -48,13 +45,14 @@ impl Projector {
     }
 
     /// Starts a task for each read model, which goes on until [`Projector::stop`].
-    pub fn start(store: EventStore, pool: PgPool) -> Self {
+    pub fn start(store: EventStore, pool: impl Into<Pool>) -> Self {
         let projector = Self::new(store, pool);
         let Self { means, heard, stop, tasks } = projector.clone();
         tasks.spawn(loops::keep::<Stagings>(means.clone(), stop.clone()));
         tasks.spawn(loops::keep::<Runs>(means.clone(), stop.clone()));
         tasks.spawn(loops::keep::<Audit>(means.clone(), stop.clone()));
-        tasks.spawn(async move { loops::listen(&means.writes, &heard, &stop).await });
+        let options = means.reads.options().clone();
+        tasks.spawn(async move { loops::listen(options, &heard, &stop).await });
         projector
     }
 
@@ -63,7 +61,7 @@ impl Projector {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.means.writes.close().await;
+        self.means.writes.close();
     }
 
     /// Moves every read model by one batch: at most 500 events. What the loops do, for whoever has none.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use dm_eventstore::Position;
-use sqlx::{PgConnection, PgPool};
+use dm_eventstore::{Pool, Position};
+use sqlx::PgConnection;
 
 use crate::storable;
 
@@ -24,7 +24,7 @@ pub struct Quarantined {
 }
 
 /// Those of the read models that people read now, in order of their events; at most 1,000.
-pub(crate) async fn list(pool: &PgPool) -> Result<Vec<Quarantined>, sqlx::Error> {
+pub(crate) async fn list(pool: &Pool) -> Result<Vec<Quarantined>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT projection, key, position, cause FROM quarantine JOIN projections USING (projection, generation)
            ORDER BY position, projection LIMIT 1000"#
@@ -42,7 +42,7 @@ pub(crate) async fn list(pool: &PgPool) -> Result<Vec<Quarantined>, sqlx::Error>
 
 /// Which of `keys` stand still.
 pub(crate) async fn among(
-    pool: &PgPool,
+    pool: &Pool,
     projection: &str,
     generation: i32,
     keys: &[String],

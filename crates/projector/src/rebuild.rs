@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use dm_eventstore::Pool;
+use sqlx::Connection as _;
 
-use crate::step::{Means, Stepped, Table, step};
+use crate::loops::bounded;
+use crate::step::{Means, Stepped, Table};
 use crate::{ProjectionError, checkpoint};
 
 /// Most rows that one bite of the sweep deletes.
@@ -24,26 +26,27 @@ pub(crate) async fn rebuild<P: Table>(means: &Means) -> Result<(), ProjectionErr
         checkpoint::open(&means.reads, P::NAME, P::VERSION).await?;
     }
     while checkpoint::is_filling(&means.reads, P::NAME, P::VERSION).await? {
-        if step::<P>(means).await? != Stepped::More {
+        if bounded::<P>(means).await? != Stepped::More {
             tokio::time::sleep(PAUSE).await;
         }
     }
     // The swap only waits for where people read; what was appended since follows.
-    while step::<P>(means).await? == Stepped::More {}
+    while bounded::<P>(means).await? == Stepped::More {}
     sweep::<P>(means).await
 }
 
 /// Makes the newest generation the one people read once it stands where the old one does or further, so that no reader
 /// is ever taken back. Says whether it did.
-pub(crate) async fn swap(pool: &PgPool, projection: &str, version: i32) -> Result<bool, sqlx::Error> {
-    let mut tx = pool.begin().await?;
-    let Some((read, filled)) = checkpoint::swappable(&mut tx, projection, version).await? else {
-        tx.rollback().await?;
-        return Ok(false);
-    };
-    checkpoint::replace(&mut tx, projection, read, filled).await?;
+pub(crate) async fn swap(pool: &Pool, projection: &str, version: i32) -> Result<bool, sqlx::Error> {
+    let mut link = pool.link().await?;
+    let mut tx = link.begin().await?;
+    let swappable = checkpoint::swappable(&mut tx, projection, version).await?;
+    if let Some((read, filled)) = swappable {
+        checkpoint::replace(&mut tx, projection, read, filled).await?;
+    }
     tx.commit().await?;
-    Ok(true)
+    link.give_back();
+    Ok(swappable.is_some())
 }
 
 /// Deletes the rows of generations that are no more, a bite at a time.

@@ -3,8 +3,7 @@
 //! Must not know what a staging is, only what became of its runs.
 
 use dm_domain::ids::{RunId, StagingName, Version};
-use dm_eventstore::Position;
-use sqlx::PgPool;
+use dm_eventstore::{Pool, Position};
 
 use crate::{Fact, Poison, Projection, ProjectionError};
 
@@ -33,14 +32,14 @@ impl Projection for Runs {
 }
 
 /// One run, and the position that the answer reflects.
-pub async fn get(pool: &PgPool, run: RunId) -> Result<(Option<Row>, Position), ProjectionError> {
+pub async fn get(pool: &Pool, run: RunId) -> Result<(Option<Row>, Position), ProjectionError> {
     table::newest(pool, run).await
 }
 
 /// One page of a staging's runs, newest first, of all its lives: those opened before the event `before`, at most `limit`
 /// (1 to [`LIMIT_MAX`]); and the position that the answer reflects.
 pub async fn list(
-    pool: &PgPool,
+    pool: &Pool,
     staging: &StagingName,
     before: Option<Version>,
     limit: u32,

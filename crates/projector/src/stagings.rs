@@ -6,9 +6,8 @@
 use chrono::{DateTime, Utc};
 use dm_domain::ids::StagingName;
 use dm_domain::staging::Status;
-use dm_eventstore::Position;
+use dm_eventstore::{Pool, Position};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
 use crate::{Fact, Poison, Projection, ProjectionError, storable};
 
@@ -150,7 +149,7 @@ impl Filter {
 }
 
 /// One staging as it is, and the position that the answer reflects.
-pub async fn get(pool: &PgPool, name: &StagingName) -> Result<(Result<Row, Gone>, Position), ProjectionError> {
+pub async fn get(pool: &Pool, name: &StagingName) -> Result<(Result<Row, Gone>, Position), ProjectionError> {
     let found = table::newest(pool, name).await?;
     Ok((found.entry(name)?, found.position))
 }
@@ -158,7 +157,7 @@ pub async fn get(pool: &PgPool, name: &StagingName) -> Result<(Result<Row, Gone>
 /// One staging as it was at a position: the newest version at or before it. None when the read model has not come that
 /// far; also says how far it has.
 pub async fn get_at(
-    pool: &PgPool,
+    pool: &Pool,
     name: &StagingName,
     at: Position,
 ) -> Result<(Option<Result<Row, Gone>>, Position), ProjectionError> {
@@ -179,6 +178,6 @@ pub struct Page {
 }
 
 /// One page of stagings as they are. A damaged row is left out, and said in the log.
-pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Page, ProjectionError> {
+pub async fn list(pool: &Pool, filter: &Filter) -> Result<Page, ProjectionError> {
     table::page(pool, filter).await
 }

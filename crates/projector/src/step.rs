@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use dm_eventstore::{EventStore, Position, RecordedEvent};
-use sqlx::{PgConnection, PgPool};
+use dm_eventstore::{EventStore, Pool, Position, RecordedEvent};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::quarantine::{self, Quarantined};
 use crate::{Fact, Poison, Projection, ProjectionError, checkpoint, rebuild};
@@ -46,7 +46,7 @@ pub(crate) struct Versioned<R> {
 pub(crate) trait Table: Projection<Row: Clone + Send + Sync> + Send + 'static {
     /// The rows of these stagings.
     fn load(
-        pool: &PgPool,
+        pool: &Pool,
         generation: i32,
         keys: &[String],
     ) -> impl Future<Output = Result<Rows<Self::Row>, sqlx::Error>> + Send;
@@ -59,7 +59,7 @@ pub(crate) trait Table: Projection<Row: Clone + Send + Sync> + Send + 'static {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Deletes up to `limit` rows of generations that nobody reads or fills; says how many.
-    fn sweep(pool: &PgPool, limit: i64) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    fn sweep(pool: &Pool, limit: i64) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 }
 
 /// What a step needs.
@@ -68,9 +68,9 @@ pub(crate) struct Means {
     /// The log.
     pub(crate) store: EventStore,
     /// For what is read.
-    pub(crate) reads: PgPool,
+    pub(crate) reads: Pool,
     /// For the transactions that hold a checkpoint's lock.
-    pub(crate) writes: PgPool,
+    pub(crate) writes: Pool,
 }
 
 /// Moves every generation that this build fills by one batch, and swaps one that has caught up.
@@ -95,14 +95,17 @@ pub(crate) async fn step<P: Table>(means: &Means) -> Result<Stepped, ProjectionE
 }
 
 async fn step_generation<P: Table>(means: &Means, generation: i32) -> Result<Stepped, ProjectionError> {
-    let mut tx = means.writes.begin().await?;
+    let mut link = means.writes.link().await?;
+    let mut tx = link.begin().await?;
     let Some(from) = checkpoint::lock(&mut tx, P::NAME, generation).await? else {
         tx.rollback().await?;
+        link.give_back();
         return Ok(Stepped::Elsewhere);
     };
     let events = means.store.read_all(from, BATCH).await?;
     let (count, Some(to)) = (events.len(), events.last().map(|event| event.position)) else {
         tx.rollback().await?;
+        link.give_back();
         return Ok(Stepped::Done);
     };
     let folded = Fold::<P>::start(&means.reads, generation, &events).await?.run(events);
@@ -112,6 +115,7 @@ async fn step_generation<P: Table>(means: &Means, generation: i32) -> Result<Ste
     }
     checkpoint::advance(&mut tx, P::NAME, generation, to).await?;
     tx.commit().await?;
+    link.give_back();
     for stopped in &folded.stopped {
         tracing::error!(
             projection.name = P::NAME,
@@ -137,7 +141,7 @@ struct Folded<R> {
 }
 
 impl<P: Table> Fold<P> {
-    async fn start(pool: &PgPool, generation: i32, events: &[RecordedEvent]) -> Result<Self, sqlx::Error> {
+    async fn start(pool: &Pool, generation: i32, events: &[RecordedEvent]) -> Result<Self, sqlx::Error> {
         let keys: BTreeSet<_> = events.iter().filter_map(key).collect();
         let keys: Vec<_> = keys.into_iter().collect();
         let quarantined = quarantine::among(pool, P::NAME, generation, &keys).await?;

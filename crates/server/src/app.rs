@@ -8,9 +8,8 @@ mod serve;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dm_eventstore::EventStore;
+use dm_eventstore::{EventStore, Pool};
 use dm_projector::Projector;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -27,7 +26,7 @@ pub struct App {
     /// The log.
     pub store: EventStore,
     /// Connections for reads and for the server's own tables.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The database's time.
     pub clock: Clock,
     /// Keeps and asks the read models.

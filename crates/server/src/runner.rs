@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use dm_domain::ids::{Owner, StagingName};
 use dm_domain::staging::{State, Work, next_deadline, pending_work};
-use dm_eventstore::EventStore;
+use dm_eventstore::{EventStore, Pool};
 use dm_projector::stagings::{self, Due, DueWork};
 use dm_projector::{ProjectionError, Projector};
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -78,7 +77,7 @@ pub struct Parts<'a> {
     /// The log.
     pub store: EventStore,
     /// Connections for leases, output and hints.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// The database's time, which renewals keep right.
     pub clock: Clock,
     /// Keeps the hints.
@@ -103,7 +102,7 @@ pub struct Live {
 #[derive(Debug)]
 struct Inner {
     store: EventStore,
-    pool: PgPool,
+    pool: Pool,
     clock: Clock,
     projector: Projector,
     owner: Owner,

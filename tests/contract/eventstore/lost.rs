@@ -25,10 +25,8 @@ impl Linked {
     /// With a first event on `a`, so that the writer has a connection that knows its statement.
     async fn create(patience: Duration) -> Self {
         let database = Database::create().await;
-        let (pool, options) = (database.pool().await, database.options());
-        let folder = options.get_socket().expect("the test cluster listens on a unix socket");
-        let proxy = Proxy::unix(&folder.join(format!(".s.PGSQL.{}", options.get_port())));
-        let through = options.clone().socket(proxy.socket().parent().expect("a socket is in a folder"));
+        let pool = database.pool().await;
+        let (proxy, through) = database.proxied();
         let config = Config { patience, ..Config::default() };
         let store = EventStore::start(pool.clone(), &through, &config);
         store.append(append(&stream("a"), 0, 1)).await.unwrap();

@@ -8,6 +8,7 @@ use dm_domain::overrides::Values;
 use dm_domain::staging::{Command, Create, Rejection, Status, Wish};
 use dm_eventstore::{
     BodyMac, Channel, DecodeError, EventStore, Metadata, Position, ReadError, Receipt, TransactError, Transaction,
+    codec,
 };
 use sqlx::AssertSqlSafe;
 use tokio::task::{JoinHandle, JoinSet};
@@ -75,7 +76,7 @@ async fn a_command_becomes_events_and_its_receipt_names_the_run() {
     assert_eq!((loaded.state.status(), loaded.version), (Some(Status::CreatePending), Version(1)));
     let events = log.store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap();
     assert_eq!(events[0].event_type, "CreateRequested");
-    assert_eq!(events[0].meta, wanted.meta);
+    assert_eq!(codec::meta(&events[0]).unwrap(), wanted.meta);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use dm_domain::staging::{
     Change, CheckResult, Command, Create, Event, Recorded, ReportCheck, Staging, StartRun, State, Wish,
 };
 use dm_eventstore::{Channel, Metadata, NewEvent, Position, RecordedEvent, StreamId, codec};
+use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 /// A wish and what it is about, as two dice.
@@ -190,7 +191,7 @@ pub(super) fn stored(name: &StagingName, position: i64, recorded: &Recorded) -> 
         event_type: event_type.to_owned(),
         schema,
         data,
-        meta: metadata(CommandId(Uuid::nil())),
+        meta: to_raw_value(&metadata(CommandId(Uuid::nil()))).expect("it is plain data"),
         at: recorded.at,
     }
 }

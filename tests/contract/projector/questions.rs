@@ -3,23 +3,22 @@
 use dm_domain::ids::{RunId, Version};
 use dm_domain::staging::event::Outcome;
 use dm_domain::staging::{CheckResult, Status, Verb, Wish};
-use dm_eventstore::Position;
+use dm_eventstore::{Pool, Position};
 use dm_projector::runs::RunState;
 use dm_projector::stagings::{DueWork, Filter, Gone, Page, Sort, SortBy};
 use dm_projector::{audit, runs, stagings};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::history;
 use super::rack::{Rack, name};
 
-async fn names(pool: &PgPool, filter: Filter) -> Vec<String> {
+async fn names(pool: &Pool, filter: Filter) -> Vec<String> {
     let page = stagings::list(pool, &Filter { limit: 200, ..filter }).await.unwrap();
     page.rows.into_iter().map(|row| row.name.to_string()).collect()
 }
 
 /// The whole listing, in pages of one.
-async fn by_ones(pool: &PgPool, filter: Filter) -> Vec<String> {
+async fn by_ones(pool: &Pool, filter: Filter) -> Vec<String> {
     let mut listed = Vec::new();
     let mut after = None;
     loop {

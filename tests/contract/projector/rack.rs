@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use dm_domain::ids::{CommandId, StagingName, Version};
 use dm_domain::staging::{Event, Wish};
-use dm_eventstore::{Append, BodyMac, CommandKey, Config, EventStore, NewEvent, Position, Receipt, StreamId, codec};
+use dm_eventstore::{
+    Append, BodyMac, CommandKey, Config, EventStore, NewEvent, Pool, Position, Receipt, StreamId, codec,
+};
 use dm_projector::{Projector, Stepped};
 use dm_tests::postgres::Database;
 use serde_json::value::RawValue;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::history::{self, Life};
 
 /// A log with read models that move only when they are told to.
 pub(super) struct Rack {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) store: EventStore,
     pub(super) projector: Projector,
     pub(super) lives: BTreeMap<String, Life>,
@@ -32,7 +33,7 @@ impl Rack {
         let pool = database.pool().await;
         let store = EventStore::start(pool.clone(), &database.options(), &Config::default());
         let projector = Projector::new(store.clone(), pool.clone());
-        Self { pool, store, projector, lives: BTreeMap::new(), database }
+        Self { pool: pool.into(), store, projector, lives: BTreeMap::new(), database }
     }
 
     /// Asks for something and appends what the domain makes of it; the position of the last event.
@@ -121,7 +122,7 @@ pub(super) async fn catch_up(projector: &Projector) {
 }
 
 /// Everything that the read models hold, but for the number of the generation.
-pub(super) async fn dump(pool: &PgPool) -> [Vec<String>; 4] {
+pub(super) async fn dump(pool: &Pool) -> [Vec<String>; 4] {
     let stagings = "SELECT ROW(key, position, valid_to, row::text, cleaned_up_at, status, tag, work, due, checked,
         deadline, owner, created_at, changed_at, archived_at)::text FROM stagings ORDER BY key, position";
     let runs =

@@ -234,7 +234,7 @@ async fn the_loops_go_on_when_the_database_has_been_away() {
 async fn a_replica_that_freezes_in_a_step_holds_up_the_others_for_five_seconds_at_most() {
     let mut rack = Rack::create().await;
     rack.catch_up().await;
-    let mut frozen = rack.pool.begin().await.unwrap();
+    let mut frozen = rack.database.pool().await.begin().await.unwrap();
     let lock = "SELECT set_config('idle_in_transaction_session_timeout', '5s', true) FROM checkpoints
         WHERE projection = 'stagings' FOR UPDATE SKIP LOCKED";
     sqlx::query(lock).fetch_one(&mut *frozen).await.unwrap();

@@ -47,7 +47,8 @@ impl History {
                 let state = self.states.remove(&staging).unwrap_or_else(Staging::initial);
                 assert_eq!(recorded.version, state.version().next(), "versions of {staging} have no gaps");
                 self.states.insert(staging.clone(), Staging::evolve(state, &recorded));
-                let (position, command) = (event.position, event.meta.command_id);
+                let command = codec::meta(&event).expect("every event of this build can be read").command_id;
+                let position = event.position;
                 self.facts.push(Fact { position, staging, command, recorded });
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dm_domain::ids::{Attempt, Owner, RunId, Version};
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use uuid::Uuid;
 
 use crate::envelope::{Append, LeaseOp, Position, Receipt};
@@ -63,8 +64,21 @@ pub(super) fn certainty(error: &sqlx::Error) -> Certainty {
         (Some("22" | "23"), _) => Certainty::Refused,
         // A read-only database, one without our function, one that does not let us; a deadlock, a lock held too long.
         (Some("25" | "42"), _) | (_, "40001" | "40P01" | "55P03") => Certainty::NotAppended,
+        // No disk, no memory. A server that panics of it may have written the commit before.
+        (Some("53"), _) if is_error(error) => Certainty::NotAppended,
         _ => Certainty::Unknown,
     }
+}
+
+/// Whether the database has no room on its disk.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "53100")
+}
+
+/// Whether only the statement has failed, and not the connection or the whole server.
+fn is_error(error: &sqlx::Error) -> bool {
+    let answer = error.as_database_error().and_then(|answer| answer.try_downcast_ref::<PgDatabaseError>());
+    answer.is_some_and(|answer| answer.severity() == PgSeverity::Error)
 }
 
 /// A batch as the parallel arrays that `append_batch` takes.

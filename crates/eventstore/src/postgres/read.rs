@@ -1,21 +1,17 @@
-//! Reads of the log: streams, the whole, its end, and the first answer to a command. Each with a time limit.
+//! Reads of the log: streams, the whole, its end, and the first answer to a command.
 
-use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use dm_domain::ids::{RunId, Version};
 use serde_json::value::RawValue;
-use sqlx::PgPool;
 use sqlx::types::Json;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::envelope::{CommandKey, Head, Metadata, Position, Receipt, RecordedEvent, StreamId};
-use crate::error::{AppendError, DecodeError, ReadError};
+use crate::envelope::{CommandKey, Head, Position, Receipt, RecordedEvent, StreamId};
+use crate::error::{AppendError, ReadError};
+use crate::pool::Pool;
 use crate::postgres::EventStore;
-
-/// How long a single query may take, waiting for a connection included.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl EventStore {
     /// Most events that one read returns, whatever limit it was given.
@@ -27,7 +23,7 @@ impl EventStore {
             "SELECT body_mac, from_version, to_version, position, run_id, quiet FROM commands WHERE command_id = $1",
             key.id.0
         );
-        let found = within(query.fetch_optional(&self.inner.pool)).await.map_err(AppendError::unavailable)?;
+        let found = query.fetch_optional(&self.inner.pool).await.map_err(AppendError::unavailable)?;
         let Some(row) = found else { return Ok(None) };
         if row.body_mac != key.mac.0 {
             return Err(AppendError::KeyReused);
@@ -58,7 +54,7 @@ impl EventStore {
             after.0,
             i64::from(limit.min(Self::READ_MAX)),
         );
-        within(query.fetch_all(&self.inner.pool)).await?.into_iter().map(Row::into_event).collect()
+        Ok(query.fetch_all(&self.inner.pool).await?.into_iter().map(Row::into_event).collect())
     }
 
     /// The log's events after a position, oldest first, at most `limit` and at most [`Self::READ_MAX`].
@@ -71,7 +67,7 @@ impl EventStore {
             after.0,
             i64::from(limit.min(Self::READ_MAX)),
         );
-        within(query.fetch_all(&self.inner.pool)).await?.into_iter().map(Row::into_event).collect()
+        Ok(query.fetch_all(&self.inner.pool).await?.into_iter().map(Row::into_event).collect())
     }
 
     /// The version of a stream's newest event, from the database.
@@ -80,7 +76,7 @@ impl EventStore {
             "SELECT version FROM events WHERE stream_id = $1 ORDER BY version DESC LIMIT 1",
             stream.as_str()
         );
-        Ok(within(query.fetch_optional(&self.inner.pool)).await?.map_or(Version::NONE, Version))
+        Ok(query.fetch_optional(&self.inner.pool).await?.map_or(Version::NONE, Version))
     }
 
     /// The end of the log, from the database.
@@ -107,15 +103,10 @@ impl EventStore {
 }
 
 /// The end of the log.
-pub(super) async fn head(pool: &PgPool) -> Result<Head, sqlx::Error> {
+pub(super) async fn head(pool: &Pool) -> Result<Head, sqlx::Error> {
     let query = sqlx::query!(r#"SELECT position, epoch, clock_timestamp() AS "now!" FROM log_head"#);
-    let row = within(query.fetch_one(pool)).await?;
+    let row = query.fetch_one(pool).await?;
     Ok(Head { position: Position(row.position), epoch: row.epoch, now: row.now })
-}
-
-/// A query with its time limit.
-async fn within<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(QUERY_TIMEOUT, query).await.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 /// A row of `events`.
@@ -131,24 +122,16 @@ struct Row {
 }
 
 impl Row {
-    fn into_event(self) -> Result<RecordedEvent, ReadError> {
-        let position = Position(self.position);
-        let meta: Metadata = match serde_json::from_str(self.meta.get()) {
-            Ok(meta) => meta,
-            Err(source) => {
-                let (event_type, schema) = (self.event_type, self.schema);
-                return Err(DecodeError::Damaged { position, event_type, schema, source }.into());
-            }
-        };
-        Ok(RecordedEvent {
-            position,
+    fn into_event(self) -> RecordedEvent {
+        RecordedEvent {
+            position: Position(self.position),
             stream: StreamId::from_log(self.stream_id),
             version: Version(self.version),
             event_type: self.event_type,
             schema: self.schema,
             data: self.data.0,
-            meta,
+            meta: self.meta.0,
             at: self.at,
-        })
+        }
     }
 }

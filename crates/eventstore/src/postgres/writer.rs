@@ -5,21 +5,22 @@
 //! database then says what became of it.
 
 use std::collections::{HashSet, VecDeque};
+use std::error::Error;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::envelope::{Append, Receipt};
 use crate::error::AppendError;
 use crate::outage::Outage;
 use crate::postgres::Config;
-use crate::postgres::batch::{Batch, Certainty, Verdict, certainty};
+use crate::postgres::batch::{Batch, Certainty, Verdict, certainty, is_full};
 
 /// Most commands in a batch.
 const BATCH_COMMANDS: usize = 512;
@@ -37,6 +38,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// After how long a silence the connection is tried before something is entrusted to it.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// How long a try goes on at least, also when the time of a command is up before.
+const TRY_MIN: Duration = Duration::from_secs(1);
+/// For how long it counts what has kept the database from appending: only a try tells whether it still does.
+const HINDRANCE_LIFE: Duration = Duration::from_secs(30);
 /// The first and the longest pause before a batch is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -47,7 +52,11 @@ pub(super) struct Queue {
     /// Bounds the queue: each waiting command holds a part of it.
     room: Arc<Semaphore>,
     patience: Duration,
+    hindrance: Hindrance,
 }
+
+/// What keeps a database that answers from appending, and when that was heard.
+type Hindrance = Arc<Mutex<Option<(Instant, String)>>>;
 
 /// The task that appends.
 pub(super) struct Writer {
@@ -57,6 +66,7 @@ pub(super) struct Writer {
     lease_ttl: Duration,
     connection: Option<Open>,
     outage: Outage,
+    hindrance: Hindrance,
 }
 
 struct Open {
@@ -78,7 +88,9 @@ struct Job {
 /// A queue and the task behind it, which ends when it is stopped and the queue is empty.
 pub(super) fn new(options: &PgConnectOptions, config: &Config, stop: CancellationToken) -> (Queue, Writer) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queue = Queue { jobs: sender, room: Arc::new(Semaphore::new(QUEUE_KIB as usize)), patience: config.patience };
+    let hindrance = Hindrance::default();
+    let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
+    let queue = Queue { jobs: sender, room, patience: config.patience, hindrance: Arc::clone(&hindrance) };
     // Pinned plans: a plan made while the table is empty, or a hash of the whole table, would cost a factor of seven.
     let options = options.clone().application_name("dms writer").options([
         ("plan_cache_mode", "force_generic_plan"),
@@ -99,11 +111,18 @@ pub(super) fn new(options: &PgConnectOptions, config: &Config, stop: Cancellatio
             lease_ttl: config.lease_ttl,
             connection: None,
             outage: Outage::default(),
+            hindrance,
         },
     )
 }
 
 impl Queue {
+    /// What keeps the database from appending, if that was heard lately.
+    pub(super) fn hindrance(&self) -> Option<String> {
+        let hindrance = self.hindrance.lock().unwrap_or_else(PoisonError::into_inner);
+        hindrance.as_ref().filter(|(heard, _)| heard.elapsed() < HINDRANCE_LIFE).map(|(_, what)| what.clone())
+    }
+
     /// Appends together with what else is waiting.
     pub(super) async fn append(&self, append: Append) -> Result<Receipt, AppendError> {
         let deadline = Instant::now() + self.patience;
@@ -159,17 +178,17 @@ impl Writer {
     }
 
     /// Appends a batch and answers each of its commands, whatever happens.
-    async fn commit(&mut self, batch: Vec<Job>) {
-        match self.send_until_answered(&batch, false).await {
+    async fn commit(&mut self, mut batch: Vec<Job>) {
+        match self.send_until_answered(&mut batch, false).await {
             Err(Failure { refused: true, perhaps_appended, error }) if batch.len() > 1 => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = &error as &dyn Error,
                     commands = batch.len(),
                     "a batch was refused; its commands go one by one"
                 );
                 for job in batch {
-                    let alone = vec![job];
-                    let outcome = self.send_until_answered(&alone, perhaps_appended).await;
+                    let mut alone = vec![job];
+                    let outcome = self.send_until_answered(&mut alone, perhaps_appended).await;
                     answer(alone, outcome);
                 }
             }
@@ -177,54 +196,89 @@ impl Writer {
         }
     }
 
-    /// Sends a batch until the database has said what became of it, or the time of its commands is up.
+    /// Sends a batch until the database has said what became of it. A command whose time is up meanwhile is answered and
+    /// leaves the batch.
     ///
     /// `perhaps_appended`: it was sent before, without an answer.
-    async fn send_until_answered(&mut self, jobs: &[Job], mut perhaps_appended: bool) -> Result<Vec<Verdict>, Failure> {
-        let deadline = jobs.iter().map(|job| job.deadline).max().expect("invariant: a batch has a command");
-        let mut batch = Batch::default();
-        for job in jobs {
-            batch.push(&job.append, &job.meta);
-        }
-        let mut error = sqlx::Error::PoolTimedOut;
+    async fn send_until_answered(
+        &mut self,
+        jobs: &mut Vec<Job>,
+        mut perhaps_appended: bool,
+    ) -> Result<Vec<Verdict>, Failure> {
+        let mut error = Arc::new(sqlx::Error::PoolTimedOut);
+        let mut batch = batch_of(jobs);
         let mut pause = PAUSES.0;
-        while Instant::now() < deadline {
-            let certainty;
-            (certainty, error) = match self.send(&batch).await {
+        loop {
+            let now = Instant::now();
+            let late: Vec<_> = jobs.extract_if(.., |job| job.deadline <= now).collect();
+            if !late.is_empty() {
+                answer(late, Err(Failure { refused: false, perhaps_appended, error: Arc::clone(&error) }));
+                batch = batch_of(jobs);
+            }
+            let Some(earliest) = jobs.iter().map(|job| job.deadline).min() else { return Ok(Vec::new()) };
+            let certainty = match self.send(&batch, earliest.max(now + TRY_MIN)).await {
                 // What an earlier attempt of this very call has appended is no repetition to its callers.
                 Ok(verdicts) if perhaps_appended => return Ok(verdicts.into_iter().map(Verdict::first_told).collect()),
                 Ok(verdicts) => return Ok(verdicts),
-                Err(failed) => failed,
+                Err((certainty, failed)) => {
+                    error = Arc::new(failed);
+                    certainty
+                }
             };
             match certainty {
                 Certainty::Refused => return Err(Failure { refused: true, perhaps_appended, error }),
+                // That takes longer than a command waits.
+                Certainty::NotAppended if is_full(&error) => {
+                    return Err(Failure { refused: false, perhaps_appended, error });
+                }
                 Certainty::NotAppended => {}
                 Certainty::Unknown => perhaps_appended = true,
-            }
-            if self.outage.begins() {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    commands = jobs.len(),
-                    perhaps_appended,
-                    "a batch was not answered; it is sent again until its time is up, and so are those that follow"
-                );
             }
             sleep(pause).await;
             pause = PAUSES.1.min(pause * 2);
         }
-        Err(Failure { refused: false, perhaps_appended, error })
     }
 
-    /// Sends a batch once.
-    async fn send(&mut self, batch: &Batch) -> Result<Vec<Verdict>, (Certainty, sqlx::Error)> {
-        let mut open = self.open().await.map_err(|error| (Certainty::NotAppended, error))?;
-        let sent = batch.send(&mut open.connection, self.lease_ttl);
-        let error = match timeout(ANSWER_TIMEOUT, sent).await {
-            Ok(Ok(verdicts)) => {
-                self.connection = Some(Open { connection: open.connection, used: Instant::now() });
+    /// Sends a batch once; gives up at the deadline.
+    async fn send(&mut self, batch: &Batch, deadline: Instant) -> Result<Vec<Verdict>, (Certainty, sqlx::Error)> {
+        let sent = match timeout_at(deadline, self.open()).await.unwrap_or_else(|_| Err(timed_out())) {
+            Ok(open) => self.send_on(open, batch, deadline.min(Instant::now() + ANSWER_TIMEOUT)).await,
+            Err(error) => Err((Certainty::NotAppended, error)),
+        };
+        let mut hindrance = self.hindrance.lock().unwrap_or_else(PoisonError::into_inner);
+        match &sent {
+            Ok(_) => {
+                *hindrance = None;
                 if self.outage.ends() {
                     tracing::info!("batches are answered again");
                 }
+            }
+            Err((certainty, error)) => {
+                if is_full(error) {
+                    *hindrance = Some((Instant::now(), "its disk is full".to_owned()));
+                }
+                if *certainty != Certainty::Refused && self.outage.begins() {
+                    tracing::warn!(
+                        error = error as &dyn Error,
+                        ?certainty,
+                        "a batch was not answered; it is sent again until its time is up, and so are those that follow"
+                    );
+                }
+            }
+        }
+        sent
+    }
+
+    async fn send_on(
+        &mut self,
+        mut open: Open,
+        batch: &Batch,
+        deadline: Instant,
+    ) -> Result<Vec<Verdict>, (Certainty, sqlx::Error)> {
+        let sent = batch.send(&mut open.connection, self.lease_ttl);
+        let error = match timeout_at(deadline, sent).await {
+            Ok(Ok(verdicts)) => {
+                self.connection = Some(Open { connection: open.connection, used: Instant::now() });
                 return Ok(verdicts);
             }
             Ok(Err(error)) => error,
@@ -257,7 +311,15 @@ struct Failure {
     /// An attempt was sent and not answered.
     perhaps_appended: bool,
     /// What the last attempt ended with.
-    error: sqlx::Error,
+    error: Arc<sqlx::Error>,
+}
+
+fn batch_of(jobs: &[Job]) -> Batch {
+    let mut batch = Batch::default();
+    for job in jobs {
+        batch.push(&job.append, &job.meta);
+    }
+    batch
 }
 
 /// Answers each command of a batch. Whoever does not wait any more asks again by command id.
@@ -269,7 +331,6 @@ fn answer(batch: Vec<Job>, outcome: Result<Vec<Verdict>, Failure>) {
             }
         }
         Err(Failure { perhaps_appended, error, .. }) => {
-            let error = Arc::new(error);
             for job in batch {
                 let error = error.clone();
                 let _ = job.reply.send(Err(if perhaps_appended {

@@ -2,10 +2,10 @@
 
 use dm_domain::ids::{Actor, Comment, RunId, StagingName, Version};
 use dm_domain::staging::Verb;
-use dm_eventstore::{Channel, Position};
+use dm_eventstore::{Channel, Pool, Position};
 use serde_json::value::RawValue;
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
 
 use crate::ProjectionError;
 use crate::audit::{Audit, Line, Row};
@@ -13,7 +13,7 @@ use crate::step::{Rows, Table, Versioned};
 
 /// One page of a name's history, oldest first.
 pub(super) async fn page(
-    pool: &PgPool,
+    pool: &Pool,
     staging: &StagingName,
     after: Version,
     limit: u32,
@@ -70,7 +70,7 @@ fn channel_text(channel: Channel) -> &'static str {
 }
 
 impl Table for Audit {
-    async fn load(pool: &PgPool, generation: i32, keys: &[String]) -> Result<Rows<Row>, sqlx::Error> {
+    async fn load(pool: &Pool, generation: i32, keys: &[String]) -> Result<Rows<Row>, sqlx::Error> {
         let found = sqlx::query!(
             r#"SELECT k.staging AS "staging!", a.verb
                FROM unnest($2::text[]) AS k (staging) CROSS JOIN LATERAL (
@@ -129,7 +129,7 @@ impl Table for Audit {
         Ok(())
     }
 
-    async fn sweep(pool: &PgPool, limit: i64) -> Result<u64, sqlx::Error> {
+    async fn sweep(pool: &Pool, limit: i64) -> Result<u64, sqlx::Error> {
         let swept = sqlx::query!(
             r#"DELETE FROM audit WHERE (generation, position) IN (
                    SELECT generation, position FROM audit

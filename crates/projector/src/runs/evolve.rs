@@ -3,25 +3,24 @@
 use dm_domain::ids::{RunId, StagingName, Tag};
 use dm_domain::staging::event::{Failed, Outcome, RunFinished, RunStarted};
 use dm_domain::staging::{Event, Verb};
-use dm_eventstore::RecordedEvent;
+use dm_eventstore::{Metadata, RecordedEvent};
 
 use crate::runs::row::{Row, RunState};
 use crate::{Fact, Poison};
 
 pub(super) fn evolve(newest: Option<&Row>, fact: &Fact) -> Result<Option<Row>, Poison> {
-    let recorded = &fact.recorded;
+    let (recorded, meta) = (&fact.recorded, fact.meta()?);
+    let opened = |before, run, verb, tag| opened(before, (recorded, meta), run, verb, tag);
     let tag = newest.and_then(Row::tag_after);
     match fact.event()? {
-        Event::CreateRequested(asked) => opened(None, recorded, asked.run, Verb::Create, &asked.tag),
-        Event::UpdateRequested(asked) => opened(tag, recorded, asked.run, Verb::Update, &asked.tag),
-        Event::RestoreRequested(asked) => opened(tag, recorded, asked.run, Verb::Restore, &asked.tag),
-        Event::RetryRequested(asked) => opened(tag, recorded, asked.run, asked.verb, &asked.tag),
+        Event::CreateRequested(asked) => opened(None, asked.run, Verb::Create, &asked.tag),
+        Event::UpdateRequested(asked) => opened(tag, asked.run, Verb::Update, &asked.tag),
+        Event::RestoreRequested(asked) => opened(tag, asked.run, Verb::Restore, &asked.tag),
+        Event::RetryRequested(asked) => opened(tag, asked.run, asked.verb, &asked.tag),
         // Without a tag there is no staging, of which nothing more is asked.
-        Event::DeleteRequested(asked) => {
-            tag.map_or(Ok(None), |tag| opened(Some(tag), recorded, asked.run, Verb::Delete, tag))
-        }
+        Event::DeleteRequested(asked) => tag.map_or(Ok(None), |tag| opened(Some(tag), asked.run, Verb::Delete, tag)),
         Event::CleanupRequested(asked) => tag.map_or(Ok(None), |tag| {
-            let run = opened(Some(tag), recorded, asked.run, Verb::Cleanup, tag)?;
+            let run = opened(Some(tag), asked.run, Verb::Cleanup, tag)?;
             Ok(run.map(|run| Row { forced: asked.force, ..run }))
         }),
         Event::RequestWithdrawn(of) => Ok(change(newest, of.run, |run| run.state = RunState::Withdrawn)),
@@ -46,7 +45,7 @@ pub(super) fn evolve(newest: Option<&Row>, fact: &Fact) -> Result<Option<Row>, P
 
 fn opened(
     before: Option<&Tag>,
-    recorded: &RecordedEvent,
+    (recorded, meta): (&RecordedEvent, &Metadata),
     id: RunId,
     verb: Verb,
     tag: &Tag,
@@ -62,9 +61,9 @@ fn opened(
         attempt: 0,
         tag: tag.clone(),
         tag_before: before.cloned(),
-        by: recorded.meta.actor.clone(),
-        on_behalf: recorded.meta.on_behalf.clone(),
-        comment: recorded.meta.reason.clone(),
+        by: meta.actor.clone(),
+        on_behalf: meta.on_behalf.clone(),
+        comment: meta.reason.clone(),
         requested_at: recorded.at,
         started_at: None,
         finished_at: None,

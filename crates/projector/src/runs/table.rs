@@ -1,15 +1,15 @@
 //! How rows of `runs` are stored and found: SQL, and nothing else.
 
 use dm_domain::ids::{RunId, StagingName, Version};
-use dm_eventstore::Position;
-use sqlx::{PgConnection, PgPool};
+use dm_eventstore::{Pool, Position};
+use sqlx::PgConnection;
 
 use crate::runs::{Row, Runs};
 use crate::step::{Rows, Table, Versioned};
 use crate::{Poison, Projection, ProjectionError};
 
 /// The version of a row that holds now.
-pub(super) async fn newest(pool: &PgPool, run: RunId) -> Result<(Option<Row>, Position), ProjectionError> {
+pub(super) async fn newest(pool: &Pool, run: RunId) -> Result<(Option<Row>, Position), ProjectionError> {
     let found = sqlx::query!(
         r#"SELECT c.position, r.row::text AS "row?"
            FROM projections p JOIN checkpoints c USING (projection, generation)
@@ -28,7 +28,7 @@ pub(super) async fn newest(pool: &PgPool, run: RunId) -> Result<(Option<Row>, Po
 
 /// One page of a staging's runs, newest first.
 pub(super) async fn page(
-    pool: &PgPool,
+    pool: &Pool,
     staging: &StagingName,
     before: Option<Version>,
     limit: u32,
@@ -61,7 +61,7 @@ pub(super) async fn page(
 }
 
 impl Table for Runs {
-    async fn load(pool: &PgPool, generation: i32, keys: &[String]) -> Result<Rows<Row>, sqlx::Error> {
+    async fn load(pool: &Pool, generation: i32, keys: &[String]) -> Result<Rows<Row>, sqlx::Error> {
         let found = sqlx::query!(
             r#"SELECT k.staging AS "staging!", r.row::text AS "row!"
                FROM unnest($2::text[]) AS k (staging) CROSS JOIN LATERAL (
@@ -120,7 +120,7 @@ impl Table for Runs {
         Ok(())
     }
 
-    async fn sweep(pool: &PgPool, limit: i64) -> Result<u64, sqlx::Error> {
+    async fn sweep(pool: &Pool, limit: i64) -> Result<u64, sqlx::Error> {
         let swept = sqlx::query!(
             r#"DELETE FROM runs WHERE (generation, key, position) IN (
                    SELECT generation, key, position FROM runs

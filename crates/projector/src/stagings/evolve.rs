@@ -5,21 +5,35 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use dm_domain::ids::{Attempt, RunId, StagingName};
+use dm_domain::ids::{Actor, Attempt, RunId, StagingName, Version};
 use dm_domain::overrides::Level;
 use dm_domain::staging::event::{
     CheckFailed, ConfigurationRequested, Failed, Links, Outcome, RetryRequested, RunFinished, RunStarted,
 };
 use dm_domain::staging::{Event, Reason, Verb};
-use dm_eventstore::RecordedEvent;
+use dm_eventstore::StreamId;
 
 use crate::stagings::row::{CheckFailure, Condition, Configuration, LastRun, Life, Phase, Request, Rest, Row};
 use crate::stagings::{Entry, Gone};
 use crate::{Fact, Poison};
 
+/// What is used of an event beside its payload.
+#[derive(Clone, Copy)]
+struct Recorded<'a> {
+    stream: &'a StreamId,
+    version: Version,
+    at: DateTime<Utc>,
+    by: &'a Actor,
+}
+
 pub(super) fn evolve(entry: Option<&Entry>, fact: &Fact) -> Result<Option<Entry>, Poison> {
     let event = fact.event()?;
-    let recorded = &fact.recorded;
+    let recorded = Recorded {
+        stream: &fact.recorded.stream,
+        version: fact.recorded.version,
+        at: fact.recorded.at,
+        by: &fact.meta()?.actor,
+    };
     match (entry, event) {
         (None, Event::CreateRequested(requested)) => created(Gone::default(), recorded, requested).map(Some),
         (Some(Entry::Gone(gone)), Event::CreateRequested(requested)) => {
@@ -30,7 +44,7 @@ pub(super) fn evolve(entry: Option<&Entry>, fact: &Fact) -> Result<Option<Entry>
     }
 }
 
-fn created(before: Gone, recorded: &RecordedEvent, requested: &ConfigurationRequested) -> Result<Entry, Poison> {
+fn created(before: Gone, recorded: Recorded<'_>, requested: &ConfigurationRequested) -> Result<Entry, Poison> {
     let name = StagingName::parse(recorded.stream.as_str()).map_err(|invalid| Poison(invalid.to_string()))?;
     let nothing = Configuration {
         tag: requested.tag.clone(),
@@ -47,13 +61,13 @@ fn created(before: Gone, recorded: &RecordedEvent, requested: &ConfigurationRequ
         name,
         version: recorded.version,
         incarnation: recorded.version,
-        created_by: recorded.meta.actor.clone(),
+        created_by: recorded.by.clone(),
         created_at: recorded.at,
         life: Life::First { request, before },
     })))
 }
 
-fn applied(mut row: Row, recorded: &RecordedEvent, event: &Event) -> Entry {
+fn applied(mut row: Row, recorded: Recorded<'_>, event: &Event) -> Entry {
     row.version = recorded.version;
     match event {
         // A staging that exists is not created.
@@ -107,12 +121,12 @@ fn applied(mut row: Row, recorded: &RecordedEvent, event: &Event) -> Entry {
     Entry::Staging(Box::new(row))
 }
 
-fn opened(recorded: &RecordedEvent, run: RunId, verb: Verb, configuration: Configuration) -> Request {
+fn opened(recorded: Recorded<'_>, run: RunId, verb: Verb, configuration: Configuration) -> Request {
     Request {
         run,
         verb,
         forced: false,
-        by: recorded.meta.actor.clone(),
+        by: recorded.by.clone(),
         since: recorded.at,
         configuration,
         status_timeout_ms: None,
@@ -128,7 +142,7 @@ fn ask(life: &mut Life, request: impl FnOnce(&Rest) -> Request) {
     }
 }
 
-fn reconfigured(life: &mut Life, recorded: &RecordedEvent, requested: &ConfigurationRequested, verb: Verb) {
+fn reconfigured(life: &mut Life, recorded: Recorded<'_>, requested: &ConfigurationRequested, verb: Verb) {
     ask(life, |rest| {
         let configuration = configured(rest.configuration.clone(), recorded, requested);
         Request {
@@ -140,7 +154,7 @@ fn reconfigured(life: &mut Life, recorded: &RecordedEvent, requested: &Configura
 
 fn configured(
     mut configuration: Configuration,
-    recorded: &RecordedEvent,
+    recorded: Recorded<'_>,
     requested: &ConfigurationRequested,
 ) -> Configuration {
     configuration.tag = requested.tag.clone();
@@ -155,7 +169,7 @@ fn configured(
     configuration
 }
 
-fn retried(recorded: &RecordedEvent, requested: &RetryRequested, rest: &Rest) -> Request {
+fn retried(recorded: Recorded<'_>, requested: &RetryRequested, rest: &Rest) -> Request {
     let mut configuration = rest.configuration.clone();
     let status_timeout_ms = match requested.verb {
         Verb::Create | Verb::Update | Verb::Restore => {

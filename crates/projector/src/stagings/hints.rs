@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use dm_domain::ids::{Owner, StagingName};
-use sqlx::PgPool;
+use dm_eventstore::Pool;
 
 use crate::ProjectionError;
 use crate::stagings::row::{Condition, Phase, Row};
@@ -97,7 +97,7 @@ impl Hints {
 
 /// Stagings that have work which is done once, oldest first: the order of the queued runs among them is the queue. At most
 /// 10,000.
-pub async fn due(pool: &PgPool, limit: u32) -> Result<Vec<Due>, ProjectionError> {
+pub async fn due(pool: &Pool, limit: u32) -> Result<Vec<Due>, ProjectionError> {
     let found = sqlx::query!(
         r#"SELECT s.key, s.work AS "work!", s.due AS "since!"
            FROM stagings s JOIN projections p ON p.projection = 'stagings' AND p.generation = s.generation
@@ -115,7 +115,7 @@ pub async fn due(pool: &PgPool, limit: u32) -> Result<Vec<Due>, ProjectionError>
 
 /// How many queued runs are in front of that of each of these stagings; one that has none queued is left out.
 pub async fn queued_ahead(
-    pool: &PgPool,
+    pool: &Pool,
     stagings: &[StagingName],
 ) -> Result<BTreeMap<StagingName, u32>, ProjectionError> {
     let names: Vec<_> = stagings.iter().map(ToString::to_string).collect();
@@ -136,7 +136,7 @@ pub async fn queued_ahead(
 }
 
 /// How many wrappers of runs run, of all replicas together.
-pub async fn running(pool: &PgPool) -> Result<u64, ProjectionError> {
+pub async fn running(pool: &Pool) -> Result<u64, ProjectionError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!"
            FROM stagings s JOIN projections p ON p.projection = 'stagings' AND p.generation = s.generation
@@ -148,7 +148,7 @@ pub async fn running(pool: &PgPool) -> Result<u64, ProjectionError> {
 }
 
 /// Stagings that want checks: those that await a pass, run, or are in `Failure` by a check. At most 10,000, by name.
-pub async fn checked(pool: &PgPool) -> Result<Vec<Checked>, ProjectionError> {
+pub async fn checked(pool: &Pool) -> Result<Vec<Checked>, ProjectionError> {
     let found = sqlx::query!(
         r#"SELECT s.key, s.deadline
            FROM stagings s JOIN projections p ON p.projection = 'stagings' AND p.generation = s.generation

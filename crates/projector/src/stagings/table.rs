@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use dm_domain::ids::StagingName;
 use dm_domain::staging::Status;
-use dm_eventstore::Position;
-use sqlx::{PgConnection, PgPool};
+use dm_eventstore::{Pool, Position};
+use sqlx::PgConnection;
 
 use crate::stagings::hints::Hints;
 use crate::stagings::{Cursor, Entry, Filter, Gone, LIMIT_MAX, Page, Row, Sort, Stagings};
@@ -31,7 +31,7 @@ impl Found {
 }
 
 /// The version of a row that holds now.
-pub(super) async fn newest(pool: &PgPool, name: &StagingName) -> Result<Found, sqlx::Error> {
+pub(super) async fn newest(pool: &Pool, name: &StagingName) -> Result<Found, sqlx::Error> {
     let found = sqlx::query!(
         r#"SELECT c.position, s.row::text AS row, s.cleaned_up_at AS "cleaned_up_at?"
            FROM projections p JOIN checkpoints c USING (projection, generation)
@@ -49,7 +49,7 @@ pub(super) async fn newest(pool: &PgPool, name: &StagingName) -> Result<Found, s
 }
 
 /// The version of a row that held at a position.
-pub(super) async fn newest_at(pool: &PgPool, name: &StagingName, at: Position) -> Result<Found, sqlx::Error> {
+pub(super) async fn newest_at(pool: &Pool, name: &StagingName, at: Position) -> Result<Found, sqlx::Error> {
     let found = sqlx::query!(
         r#"SELECT c.position, s.row::text AS row, s.cleaned_up_at AS "cleaned_up_at?"
            FROM projections p JOIN checkpoints c USING (projection, generation)
@@ -72,7 +72,7 @@ pub(super) async fn newest_at(pool: &PgPool, name: &StagingName, at: Position) -
 
 /// One page, sorted. The number by which rows are sorted is made of whichever column was asked for, so that one keyset
 /// serves all orders; the rows that hold now are few enough to be sorted anew for each page.
-pub(super) async fn page(pool: &PgPool, filter: &Filter) -> Result<Page, ProjectionError> {
+pub(super) async fn page(pool: &Pool, filter: &Filter) -> Result<Page, ProjectionError> {
     let Sort { by, descending } = filter.sort;
     let limit = filter.limit.clamp(1, LIMIT_MAX);
     let found = sqlx::query!(
@@ -125,7 +125,7 @@ pub(super) fn readable(key: &str, row: &str) -> Option<Row> {
 }
 
 impl Table for Stagings {
-    async fn load(pool: &PgPool, generation: i32, keys: &[String]) -> Result<Rows<Entry>, sqlx::Error> {
+    async fn load(pool: &Pool, generation: i32, keys: &[String]) -> Result<Rows<Entry>, sqlx::Error> {
         let found = sqlx::query!(
             r#"SELECT key, row::text AS row, cleaned_up_at FROM stagings
                WHERE generation = $1 AND key = ANY($2) AND valid_to IS NULL"#,
@@ -194,7 +194,7 @@ impl Table for Stagings {
         Ok(())
     }
 
-    async fn sweep(pool: &PgPool, limit: i64) -> Result<u64, sqlx::Error> {
+    async fn sweep(pool: &Pool, limit: i64) -> Result<u64, sqlx::Error> {
         let swept = sqlx::query!(
             r#"DELETE FROM stagings WHERE (generation, key, position) IN (
                    SELECT generation, key, position FROM stagings

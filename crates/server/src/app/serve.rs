@@ -9,11 +9,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::Utc;
 use dm_domain::ids::Owner;
-use dm_eventstore::EventStore;
+use dm_eventstore::{EventStore, Pool};
 use dm_projector::Projector;
 use nix::unistd::geteuid;
 use serde::Serialize;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -101,11 +100,12 @@ impl Server {
         }
         let (postgres, options) = database(&settings, &home, &line).await?;
         line.say("preparing the database");
-        let pool = migrate::connect(options.clone()).await?;
+        let starting = migrate::connect(options.clone()).await?;
         if postgres.is_some() || settings.migrate {
-            migrate::migrate(&pool).await?;
+            migrate::migrate(&starting).await?;
         }
-        let clock = migrate::check(&pool).await?;
+        let clock = migrate::check(&starting).await?;
+        let pool = Pool::from(starting);
         let tls = certificates(&settings, &home, &mut chores)?;
         line.say("starting");
         let app = assemble(settings, pool, &options, clock, home.owner, wrappers)?;
@@ -175,7 +175,7 @@ impl Server {
         app.store.stop().await;
         self.chores.abort_all();
         self.metrics.stop(REQUESTS).await;
-        app.pool.close().await;
+        app.pool.close();
         if let Some(postgres) = &self.postgres {
             postgres.stop().await;
         }
@@ -188,7 +188,7 @@ impl Server {
 /// The parts that work on the database, from the log upwards.
 fn assemble(
     settings: Settings,
-    pool: PgPool,
+    pool: Pool,
     options: &PgConnectOptions,
     clock: Clock,
     owner: Owner,

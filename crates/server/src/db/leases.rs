@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use dm_domain::ids::{Attempt, Owner, RunId, StagingName};
-use sqlx::PgPool;
+use dm_eventstore::Pool;
 use sqlx::postgres::types::PgInterval;
 
 /// The answer to a renewal.
@@ -23,7 +23,7 @@ pub(crate) struct Renewed {
 /// is left out. What the owner does not know to hold, because the answer to its question was lost, has to expire: so it is
 /// not named.
 pub(crate) async fn renew(
-    pool: &PgPool,
+    pool: &Pool,
     owner: Owner,
     stagings: &[StagingName],
     ttl: Duration,
@@ -54,7 +54,7 @@ pub(crate) async fn renew(
 /// Takes a staging's lease for a check of a run's result. Not while anybody holds it, nor when a run's has expired: what
 /// that run has left has to be interrupted first.
 pub(crate) async fn take_check(
-    pool: &PgPool,
+    pool: &Pool,
     staging: &StagingName,
     owner: Owner,
     (run, attempt): (RunId, Attempt),
@@ -80,7 +80,7 @@ pub(crate) async fn take_check(
 }
 
 /// Gives the lease of a check back. Without effect when it is not held any more.
-pub(crate) async fn release_check(pool: &PgPool, staging: &StagingName, owner: Owner) -> Result<(), sqlx::Error> {
+pub(crate) async fn release_check(pool: &Pool, staging: &StagingName, owner: Owner) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "DELETE FROM leases WHERE staging = $1 AND kind = 'check' AND owner_id = $2 AND owner_start = $3",
         staging.as_str(),
@@ -108,7 +108,7 @@ pub(crate) struct Lost {
 }
 
 /// Leases that have expired, and those that earlier starts of this owner have left. At most 1,000, oldest first.
-pub(crate) async fn lost(pool: &PgPool, owner: Owner) -> Result<Vec<Lost>, sqlx::Error> {
+pub(crate) async fn lost(pool: &Pool, owner: Owner) -> Result<Vec<Lost>, sqlx::Error> {
     let found = sqlx::query!(
         r#"SELECT staging, kind = 'run' AS "is_run!", run, attempt, owner_id, owner_start FROM leases
            WHERE expires_at <= clock_timestamp() OR (owner_id = $1 AND owner_start < $2)

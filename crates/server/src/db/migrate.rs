@@ -21,12 +21,6 @@ const OLDEST: i32 = 150_000;
 /// How long a first connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a request waits for a connection of the pool: while the database is away it is to be told soon.
-const ACQUIRE: Duration = Duration::from_secs(3);
-
-/// Most connections of the pool.
-const POOL: u32 = 16;
-
 /// How long the database may take to pass a notification on.
 const WAKE: Duration = Duration::from_secs(5);
 
@@ -82,19 +76,13 @@ impl From<MigrateError> for DatabaseError {
     }
 }
 
-/// Connects, once, so that what is wrong is told as the database says it, and makes a pool for the rest.
+/// Connects, once, so that what is wrong is told as the database says it, and makes a pool for the rest of the start.
 pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError> {
     let options = options.application_name("dms");
     let connection =
         timeout(CONNECT, PgConnection::connect_with(&options)).await.map_err(|_| DatabaseError::Silent)??;
     connection.close().await?;
-    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE);
-    // A connection keeps the memory of its longest statement, which is a MiB of output, unless it is told not to.
-    let pool = pool.after_release(|connection, _| {
-        connection.shrink_buffers();
-        Box::pin(async { Ok(true) })
-    });
-    Ok(pool.connect_lazy_with(options))
+    Ok(PgPoolOptions::new().max_connections(3).acquire_timeout(CONNECT).connect_lazy_with(options))
 }
 
 /// Applies what is missing. Several may do so at once: they wait for each other.

@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use dm_domain::ids::{Attempt, RunId};
-use sqlx::{PgPool, Postgres, Transaction};
+use dm_eventstore::Pool;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 /// A stretch of a run's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(crate) struct Output {
 /// Output of a run's newest attempt from an offset, at most `limit` bytes. Never across a hole. An offset that counts in
 /// another attempt means nothing in this one, which is then read from its beginning.
 pub(crate) async fn read(
-    pool: &PgPool,
+    pool: &Pool,
     run: RunId,
     attempt: Option<Attempt>,
     from: i64,
@@ -85,8 +86,9 @@ pub(crate) async fn read(
 }
 
 /// Says that an attempt has begun.
-pub(crate) async fn begin(pool: &PgPool, run: RunId, attempt: Attempt) -> Result<(), sqlx::Error> {
-    let mut transaction = relaxed(pool).await?;
+pub(crate) async fn begin(pool: &Pool, run: RunId, attempt: Attempt) -> Result<(), sqlx::Error> {
+    let mut link = pool.link().await?;
+    let mut transaction = relaxed(&mut link).await?;
     sqlx::query!(
         "INSERT INTO outputs (run, attempt, bytes, complete) VALUES ($1, $2, 0, false) ON CONFLICT DO NOTHING",
         run.0,
@@ -94,7 +96,9 @@ pub(crate) async fn begin(pool: &PgPool, run: RunId, attempt: Attempt) -> Result
     )
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    link.give_back();
+    Ok(())
 }
 
 /// Stretches of one attempt's output that are stored together.
@@ -114,12 +118,13 @@ pub(crate) struct Stretches {
 
 /// Stores what was printed since. Storing the same again does nothing, so a lost answer can be asked for again.
 pub(crate) async fn append(
-    pool: &PgPool,
+    pool: &Pool,
     run: RunId,
     attempt: Attempt,
     stretches: &Stretches,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = relaxed(pool).await?;
+    let mut link = pool.link().await?;
+    let mut transaction = relaxed(&mut link).await?;
     sqlx::query!(
         r#"INSERT INTO output_chunks (run, attempt, start, bytes)
            SELECT $1, $2, s.start, s.bytes FROM unnest($3::bigint[], $4::bytea[]) AS s (start, bytes)
@@ -153,11 +158,13 @@ pub(crate) async fn append(
     )
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    link.give_back();
+    Ok(())
 }
 
 /// Says that nothing more will come from an attempt whose owner was lost.
-pub(crate) async fn close(pool: &PgPool, run: RunId, attempt: Attempt) -> Result<(), sqlx::Error> {
+pub(crate) async fn close(pool: &Pool, run: RunId, attempt: Attempt) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE outputs SET complete = true WHERE run = $1 AND attempt = $2", run.0, number(attempt))
         .execute(pool)
         .await?;
@@ -166,7 +173,7 @@ pub(crate) async fn close(pool: &PgPool, run: RunId, attempt: Attempt) -> Result
 
 /// Drops the bytes of attempts that began before a moment, of at most 1,000 attempts; says of how many. That they were
 /// there stays known.
-pub(crate) async fn expire(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub(crate) async fn expire(pool: &Pool, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
     let dropped = sqlx::query!(
         r#"DELETE FROM output_chunks c USING (
              SELECT run, attempt FROM outputs o
@@ -181,8 +188,8 @@ pub(crate) async fn expire(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, 
     Ok(dropped.rows_affected())
 }
 
-async fn relaxed(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+async fn relaxed(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
     sqlx::query!("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
     Ok(transaction)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use dm_domain::ids::{Attempt, RunId};
-use sqlx::PgPool;
+use dm_eventstore::Pool;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,12 +44,12 @@ const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 /// Makes recorders; holds what they share.
 #[derive(Debug, Clone)]
 pub(crate) struct Outputs {
-    pool: PgPool,
+    pool: Pool,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Outputs {
-    pub(crate) fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: Pool) -> Self {
         Self { pool, waiting: Arc::default() }
     }
 
@@ -200,7 +200,7 @@ impl Drop for Pending {
 }
 
 /// Stores what is pushed, until the attempt has ended and all is stored.
-async fn write(pool: PgPool, run: RunId, attempt: Attempt, shared: Arc<Shared>) {
+async fn write(pool: Pool, run: RunId, attempt: Attempt, shared: Arc<Shared>) {
     let mut failures = 0;
     while !stored(output::begin(&pool, run, attempt)).await && !shared.ended.is_cancelled() {
         tokio::time::sleep(CHUNK_WAIT).await;
@@ -229,21 +229,20 @@ async fn write(pool: PgPool, run: RunId, attempt: Attempt, shared: Arc<Shared>) 
 }
 
 /// Drops what has become too old, for ever.
-pub(crate) async fn expire(pool: &PgPool, clock: &Clock, keep: Duration) {
+pub(crate) async fn expire(pool: &Pool, clock: &Clock, keep: Duration) {
     let keep = TimeDelta::from_std(keep).expect("invariant: output is kept for some years at most");
     loop {
-        let pause = match tokio::time::timeout(EXPIRE_TIMEOUT, output::expire(pool, clock.now() - keep)).await {
-            Ok(Ok(0)) => EXPIRE_EVERY,
+        let pause = match output::expire(&pool.patient(EXPIRE_TIMEOUT), clock.now() - keep).await {
+            Ok(0) => EXPIRE_EVERY,
             // There may be more.
-            Ok(Ok(chunks)) => {
+            Ok(chunks) => {
                 tracing::info!(chunks, "old output was dropped");
                 continue;
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::debug!(%error, "old output is not dropped yet");
                 STORE_TIMEOUT
             }
-            Err(_) => STORE_TIMEOUT,
         };
         tokio::time::sleep(pause).await;
     }
