@@ -3,6 +3,7 @@
 
 mod append;
 mod frozen;
+mod killed;
 mod leases;
 mod listening;
 mod lost;

@@ -1,7 +1,10 @@
 //! Runs and checks: failures, hanging wrappers, crashes.
 
 mod cancel;
+mod clocks;
 mod crash;
+mod database;
+mod full;
 mod init;
 mod life;
 mod many;

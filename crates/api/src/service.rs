@@ -31,6 +31,10 @@ pub struct Readiness {
     /// What is wrong with the database; absent when it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+    /// What keeps the database from being written to though it answers: its disk is full. Reads go on, so this alone makes
+    /// nothing unready; absent when nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<String>,
     /// Why no wrapper is called yet: `init` has not ended well. Reads and history are served all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,

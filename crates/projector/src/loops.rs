@@ -17,7 +17,7 @@ use crate::step::{Means, Stepped, Table, step};
 use crate::{ProjectionError, checkpoint, rebuild};
 
 /// A wake-up is only a hint, so each loop looks at least this often.
-pub(crate) const POLL: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 /// A step that takes longer has lost its database; a usual one takes a hundredth of this.
 const STEP_DEADLINE: Duration = Duration::from_secs(8);

@@ -10,12 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
-use crate::loops::{self, Heard, POLL};
+use crate::loops::{self, Heard};
 use crate::quarantine::{self, Quarantined};
 use crate::runs::Runs;
 use crate::stagings::Stagings;
 use crate::step::{Means, Stepped, step};
 use crate::{Projection, ProjectionError, checkpoint, rebuild};
+
+/// How often whoever waits for a position looks by themselves.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the last look may take beyond the end of a wait.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The names of all read models.
 pub const NAMES: [&str; 3] = [Stagings::NAME, Runs::NAME, Audit::NAME];
@@ -114,7 +120,7 @@ impl Projector {
             if slowest(&heard.borrow_and_update()) >= position {
                 return Ok(());
             }
-            let at = tokio::time::timeout_at(deadline + POLL, self.position())
+            let at = tokio::time::timeout_at(deadline + LAST_LOOK, self.position())
                 .await
                 .map_err(|_| ProjectionError::TimedOut)??;
             if at >= position {
@@ -124,7 +130,7 @@ impl Projector {
                 return Err(ProjectionError::Behind { at, wanted: position });
             }
             // News, or time to look anyway: both end the wait.
-            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + POLL), heard.changed()).await;
+            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), heard.changed()).await;
         }
     }
 

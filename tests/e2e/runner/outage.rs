@@ -31,7 +31,7 @@ impl World {
         (status, retry_after.expect("it says when to try again"))
     }
 
-    async fn probe(&self, path: &str) -> (u16, String) {
+    pub(super) async fn probe(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.dms.metrics());
         let answer = self.dms.client().get(url).send().await.expect("dms answers");
         (answer.status().as_u16(), answer.text().await.expect("text"))

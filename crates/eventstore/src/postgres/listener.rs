@@ -1,4 +1,4 @@
-//! Hears that the log has grown: by notification, and by asking each second because notifications can be lost.
+//! Hears that the log has grown: by notification, and by asking all the time because notifications can be lost.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::postgres::read;
 /// The channel on which `append_batch` notifies, with the newest position as payload.
 const CHANNEL: &str = "dm_log";
 /// How often the database is asked without a notification.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// With what follows a new event is so seen within a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The pause before a new connection.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -34,7 +35,7 @@ pub(super) async fn listen(options: PgConnectOptions, pool: Pool, newest: Arc<wa
     }
 }
 
-/// Asks for the end of the log each second, for ever.
+/// Asks for the end of the log, for ever.
 pub(super) async fn poll(pool: Pool, newest: Arc<watch::Sender<Position>>) {
     let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,7 @@
 //! From the errors of the parts behind the handlers to refusals.
 
+use std::borrow::Cow;
+
 use dm_api::UnderWay;
 use dm_domain::staging::{Rejection, Timestamp};
 use dm_eventstore::{AppendError, DecodeError, ReadError, TransactError};
@@ -7,6 +9,9 @@ use dm_projector::ProjectionError;
 
 use crate::error::{ApiError, Code, codes};
 use crate::runner::{Program, WrapperError};
+
+/// The SQLSTATE of a database that has no room.
+const DISK_FULL: &str = "53100";
 
 impl ApiError {
     /// A reasoned no. `now` is the database's time: it says how long what is in the way has been there.
@@ -150,21 +155,26 @@ fn unavailable(source: &sqlx::Error) -> ApiError {
     if is_our_fault(source) {
         return ApiError::internal(source);
     }
-    ApiError::new(codes::UNAVAILABLE, "the database is not available; nothing was changed")
-        .retry_after(5)
-        .because(source)
+    let detail = match state(source).as_deref() {
+        Some(DISK_FULL) => "the disk of the database is full; nothing was changed",
+        Some(_) | None => "the database is not available; nothing was changed",
+    };
+    ApiError::new(codes::UNAVAILABLE, detail).retry_after(5).because(source)
 }
 
 /// Whether the database answered, and what it has against is what `dms` sent: data that it cannot take, a rule that is
 /// broken, a statement that is wrong (SQLSTATE classes 22, 23 and 42). Waiting does not mend that.
 fn is_our_fault(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["22", "23", "42"].iter().any(|class| code.starts_with(class)))
+    state(error).is_some_and(|state| ["22", "23", "42"].iter().any(|class| state.starts_with(class)))
+}
+
+/// The SQLSTATE of an answer of the database.
+fn state(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
     use std::fmt;
     use std::sync::Arc;
 
@@ -320,6 +330,14 @@ mod tests {
         for theirs in ["57P01", "53100", "08006", "40001"] {
             assert_eq!(code(theirs), codes::UNAVAILABLE, "{theirs}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let detail =
+            |state| ApiError::from(sqlx::Error::Database(Box::new(Answered(state)))).problem(Uuid::nil()).detail;
+        assert!(detail(DISK_FULL).contains("the disk of the database is full"));
+        assert!(!detail("53300").contains("disk"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Owns nothing of what a route does. A panic of a handler ends here, as a refusal like any other.
 
 use std::any::Any;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -23,6 +25,9 @@ use crate::metrics::Metrics;
 /// The longest that a request may take: more than the longest `wait`, and more than the wrappers that a command asks.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
 
+/// How often the log is told of requests that could not be served: an outage refuses all of them.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// Names a request in the log and in its answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestId(pub(crate) Uuid);
@@ -34,11 +39,39 @@ pub(crate) fn refuse_the_rest<S: Clone + Send + Sync + 'static>(routes: Router<S
 
 /// Puts around all routes what every request needs.
 pub(crate) fn surround<S: Clone + Send + Sync + 'static>(routes: Router<S>, metrics: &Metrics) -> Router<S> {
-    routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(metrics.clone(), answer))
+    let around = Around { metrics: metrics.clone(), refusals: Arc::default() };
+    routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(around, answer))
+}
+
+#[derive(Clone)]
+struct Around {
+    metrics: Metrics,
+    refusals: Arc<Mutex<Refusals>>,
+}
+
+/// Requests that could not be served for a reason that they share with others. The log is told of one each
+/// [`TOLD_EVERY`], and of how many there were.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<Instant>,
+    /// Since then.
+    untold: u64,
+}
+
+impl Refusals {
+    /// One more: how many went before it untold, if it is to be told itself.
+    fn tell(&mut self, now: Instant) -> Option<u64> {
+        if self.told.is_some_and(|told| now.duration_since(told) < TOLD_EVERY) {
+            self.untold += 1;
+            return None;
+        }
+        self.told = Some(now);
+        Some(mem::take(&mut self.untold))
+    }
 }
 
 /// The outermost layer of every router.
-async fn answer(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
+async fn answer(State(around): State<Around>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = Uuid::now_v7();
     request.extensions_mut().insert(RequestId(id));
@@ -50,7 +83,7 @@ async fn answer(State(metrics): State<Metrics>, mut request: Request, next: Next
         Err(_) => overdue(&method).into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        write_problem(&mut response, &error, id);
+        write_problem(&mut response, &error, id, &around.refusals);
     }
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static(REQUEST_ID), value(&id.to_string()));
@@ -58,7 +91,7 @@ async fn answer(State(metrics): State<Metrics>, mut request: Request, next: Next
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
     let status = response.status();
-    metrics.request(&route, status.as_u16());
+    around.metrics.request(&route, status.as_u16());
     tracing::debug!(
         request.id = %id, %method, route, status = status.as_u16(),
         duration_ms = started.elapsed().as_millis(), "request"
@@ -122,12 +155,12 @@ fn overdue(method: &Method) -> ApiError {
     }
 }
 
-fn write_problem(response: &mut Response, error: &ApiError, id: Uuid) {
+fn write_problem(response: &mut Response, error: &ApiError, id: Uuid, refusals: &Mutex<Refusals>) {
     if let Some(cause) = error.cause() {
         if error.code() == codes::INTERNAL {
             tracing::error!(request.id = %id, code = error.code().name, cause, "a fault of dms");
-        } else {
-            tracing::warn!(request.id = %id, code = error.code().name, cause, "a request could not be served");
+        } else if let Some(untold) = refusals.lock().unwrap_or_else(PoisonError::into_inner).tell(Instant::now()) {
+            tracing::warn!(request.id = %id, code = error.code().name, cause, untold, "a request could not be served");
         }
     }
     // A problem consists of texts and numbers, which can always be written.
@@ -173,6 +206,17 @@ mod tests {
         let headers = response.headers();
         assert_eq!(headers[header::CONTENT_TYPE], PROBLEM_JSON);
         assert_eq!(headers[REQUEST_ID], problem.request_id.to_string());
+    }
+
+    #[test]
+    fn of_the_requests_of_an_outage_one_a_minute_is_told_with_the_number_of_the_others() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        assert_eq!(refusals.tell(start), Some(0));
+        for second in 1..60 {
+            assert_eq!(refusals.tell(start + Duration::from_secs(second)), None);
+        }
+        assert_eq!(refusals.tell(start + TOLD_EVERY), Some(59));
+        assert_eq!(refusals.tell(start + TOLD_EVERY * 2), Some(0));
     }
 
     #[tokio::test]

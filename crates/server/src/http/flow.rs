@@ -222,6 +222,10 @@ impl Line {
             Err(error) => error.code().name,
         };
         app.metrics.command(self.verb, outcome);
+        // Nothing has happened, and the outage is told as a whole.
+        if outcome == codes::UNAVAILABLE.name {
+            return;
+        }
         let receipt = result.as_ref().ok();
         tracing::info!(
             verb = self.verb,

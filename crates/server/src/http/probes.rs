@@ -35,6 +35,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
         ready,
         stopping,
         database,
+        writes: app.store.hindrance(),
         init: app.runner.init().missing(),
         lag: shared.map(|shared| shared.lag),
         queued: shared.map(|shared| shared.queued),
