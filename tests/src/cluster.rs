@@ -78,7 +78,7 @@ impl Cluster {
             let known = |name| User::from_name(name).expect("users can be looked up");
             known("postgres").or_else(|| known("nobody")).expect("an ordinary user")
         });
-        let settings = settings.iter().map(|setting| format!(" -c {setting}")).collect();
+        let settings = settings.iter().flat_map(|setting| [" -c ", setting]).collect();
         let mut cluster = Self { disks: Vec::new(), folder, programs, user, settings };
         cluster.own(cluster.folder.path());
         let mut arguments =
@@ -169,7 +169,9 @@ impl Cluster {
             all.iter().all(|pid| kill(*pid, None) == Err(Errno::ESRCH) || is_zombie(*pid)).then_some(())
         });
         // Where nobody asks how it has ended it would look alive to the next one.
-        fs::remove_file(self.data().join("postmaster.pid")).expect("it was running");
+        for lock in [self.data().join("postmaster.pid"), self.folder.path().join(".s.PGSQL.5432.lock")] {
+            fs::remove_file(lock).expect("it was running");
+        }
     }
 
     fn postmaster(&self) -> Option<Pid> {

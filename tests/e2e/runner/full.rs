@@ -24,8 +24,10 @@ const COMMANDS_MAX: usize = 3_000;
 impl World {
     /// Creates a staging, large enough to need room.
     async fn try_create(&self, name: &str) -> (StatusCode, Value) {
-        let body =
-            json!({"name": name, "tag": "v1", "set": [{"level": "app", "key": "text", "text": name.repeat(500)}]});
+        // Of a kind that cannot be compressed.
+        let text: String = (0..2_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+        let set = json!([{"level": "app", "key": "text", "text": text}]);
+        let body = json!({"name": name, "tag": "v1", "set": set});
         let sent = Instant::now();
         let answer = self.dms.client().post(self.url("/stagings")).json(&body).send().await.expect("dms answers");
         assert!(sent.elapsed() < ANSWER, "an answer after {:?}", sent.elapsed());
@@ -98,6 +100,17 @@ async fn while_the_disk_of_the_tables_is_full_commands_are_refused_with_the_reas
     world.recovers(&accepted).await;
 }
 
+/// Goes on to the last file of the write-ahead log that is there already.
+async fn use_up(direct: &mut PgConnection) {
+    let ahead = "SELECT count(*) FROM pg_ls_waldir()
+        WHERE name ~ '^[0-9A-F]{24}$' AND name > pg_walfile_name(pg_current_wal_insert_lsn())";
+    while sqlx::query_scalar::<_, i64>(ahead).fetch_one(&mut *direct).await.unwrap() > 0 {
+        for step in ["SELECT pg_logical_emit_message(false, '', 'x')::text", "SELECT pg_switch_wal()::text"] {
+            sqlx::query(step).execute(&mut *direct).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_disk_of_the_write_ahead_log_is_full_dms_lives_and_goes_on_once_postgresql_does() {
     let cluster = cluster().await;
@@ -105,8 +118,9 @@ async fn when_the_disk_of_the_write_ahead_log_is_full_dms_lives_and_goes_on_once
     // What keeps all of it is what fills such disks.
     let mut direct = PgConnection::connect(&cluster.url()).await.unwrap();
     sqlx::query("SELECT pg_create_physical_replication_slot('slow', true)").execute(&mut direct).await.unwrap();
-    drop(direct);
     cluster.wal().fill();
+    use_up(&mut direct).await;
+    drop(direct);
     // PostgreSQL panics, and starts again as long as it can: what it says depends on the moment.
     let (accepted, problem) = world.create_until_refused().await;
     assert!(["unavailable", "outcome_unknown"].contains(&problem.code.as_str()), "{problem:?}");
