@@ -10,13 +10,16 @@ use dm_tests::proxy::Proxy;
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 
-use super::{LONG, append, stream, until};
+use super::{LONG, append, hold, stream, until};
 
 /// By when a dead link is noticed.
 const NOTICED: Duration = Duration::from_secs(10);
 
 /// By when something is answered, whatever the link does.
 const ANSWER: Duration = Duration::from_secs(12);
+
+/// What waits as long as a test holds the log's lock.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(4918)";
 
 /// A store of which everything reaches the database through a proxy.
 struct Linked {
@@ -76,12 +79,14 @@ async fn whoever_asks_waits_for_one_dead_connection_and_not_for_each_that_lies_i
 #[tokio::test]
 async fn a_query_that_is_given_up_takes_its_connection_with_it() {
     let linked = Linked::create().await;
+    // What asks for this lock is not answered.
+    let holding = hold(&linked.direct).await;
     let patient = linked.pool.patient(Duration::from_millis(300));
     for _ in 0..2 {
         let queries: Vec<_> = (0..4)
             .map(|_| {
                 let patient = patient.clone();
-                tokio::spawn(async move { sqlx::query("SELECT pg_sleep(60)").execute(&patient).await })
+                tokio::spawn(async move { sqlx::query(LOCK).execute(&patient).await })
             })
             .collect();
         for query in queries {
@@ -90,11 +95,11 @@ async fn a_query_that_is_given_up_takes_its_connection_with_it() {
     }
     // Whoever asked does not wait any more.
     for _ in 0..8 {
-        let dropped =
-            timeout(Duration::from_millis(50), sqlx::query("SELECT pg_sleep(60)").execute(&linked.pool)).await;
+        let dropped = timeout(Duration::from_millis(50), sqlx::query(LOCK).execute(&linked.pool)).await;
         assert!(dropped.is_err());
     }
     linked.answers().await;
+    holding.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ const KILLS: usize = 3;
 const BETWEEN: usize = 300;
 
 /// By when it is up again, on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// What all callers together have been told.
 #[derive(Debug, Default)]

@@ -25,9 +25,9 @@ impl World {
     /// Creates a staging, large enough to need room.
     async fn try_create(&self, name: &str) -> (StatusCode, Value) {
         // Of a kind that cannot be compressed.
-        let text: String = (0..2_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
-        let set = json!([{"level": "app", "key": "text", "text": text}]);
-        let body = json!({"name": name, "tag": "v1", "set": set});
+        let value: String = (0..2_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+        let change = json!([{"level": "app", "key": "text", "text": value}]);
+        let body = json!({"name": name, "tag": "v1", "set": change});
         let sent = Instant::now();
         let answer = self.dms.client().post(self.url("/stagings")).json(&body).send().await.expect("dms answers");
         assert!(sent.elapsed() < ANSWER, "an answer after {:?}", sent.elapsed());
