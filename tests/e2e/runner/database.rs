@@ -216,11 +216,16 @@ async fn without_any_notification_what_another_dms_has_taken_is_seen_within_a_se
     let setup = linked.world.setup().database_url(&linked.database.url());
     let other = tokio::task::spawn_blocking(move || setup.start()).await.expect("dms starts");
     // Those who listen are cut off, and hear nothing when they listen again.
+    let listening = "FROM pg_stat_activity WHERE application_name = 'dms listener' AND query LIKE 'LISTEN%'
+        AND datname = current_database()";
+    let count = async |what: &str| {
+        let query = sqlx::AssertSqlSafe(format!("SELECT count({what}) {listening}"));
+        sqlx::query_scalar::<_, i64>(query).fetch_one(&direct).await.unwrap()
+    };
+    eventually("each listens to the log and to the read models", SOON, async || (count("*").await == 4).then_some(()))
+        .await;
     linked.proxy.lose_notifications();
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-        WHERE application_name = 'dms listener' AND datname = current_database()";
-    let cut: i64 = sqlx::query_scalar(cut).fetch_one(&direct).await.unwrap();
-    assert_eq!(cut, 4, "each dms listens to the log and to the read models");
+    assert_eq!(count("pg_terminate_backend(pid)").await, 4);
     let mut delays = Vec::new();
     for number in 0..5 {
         let body = json!({"name": format!("s{number}"), "tag": "v1"});
