@@ -7,6 +7,7 @@ mod killed;
 mod leases;
 mod listening;
 mod lost;
+mod pages;
 mod races;
 mod transact;
 
@@ -44,8 +45,8 @@ impl Log {
 
     /// The whole log, as its positions, streams and versions.
     async fn whole(&self) -> Vec<(i64, String, i64)> {
-        let events = self.store.read_all(Position(0), EventStore::READ_MAX).await.unwrap();
-        events.iter().map(|e| (e.position.0, e.stream.to_string(), e.version.0)).collect()
+        let page = self.store.read_all(Position(0), EventStore::READ_MAX).await.unwrap();
+        page.events.iter().map(|e| (e.position.0, e.stream.to_string(), e.version.0)).collect()
     }
 }
 

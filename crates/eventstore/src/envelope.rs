@@ -115,6 +115,15 @@ pub struct RecordedEvent {
     pub at: DateTime<Utc>,
 }
 
+/// A stretch of events, oldest first: bounded in number and in bytes.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The events; none at the end.
+    pub events: Vec<RecordedEvent>,
+    /// A bound was reached, so there may be more. Without, there was none more when it was read.
+    pub more: bool,
+}
+
 /// A keyed hash over method, path and body of a request: tells the same request from another one with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyMac(pub [u8; 32]);

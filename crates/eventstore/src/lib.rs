@@ -14,7 +14,8 @@ mod postgres;
 mod transact;
 
 pub use envelope::{
-    Append, BodyMac, Channel, CommandKey, Head, LeaseOp, Metadata, NewEvent, Position, Receipt, RecordedEvent, StreamId,
+    Append, BodyMac, Channel, CommandKey, Head, LeaseOp, Metadata, NewEvent, Page, Position, Receipt, RecordedEvent,
+    StreamId,
 };
 pub use error::{AppendError, DecodeError, ReadError, TransactError};
 pub use notifications::Notifications;

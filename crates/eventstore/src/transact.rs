@@ -56,11 +56,11 @@ impl EventStore {
         };
         loop {
             let page = self.read_stream(&stream, version, Self::READ_MAX).await?;
-            let Some(newest) = page.last() else { break };
+            let Some(newest) = page.events.last() else { break };
             version = newest.version;
-            let events = page.iter().map(codec::decode).collect::<Result<Vec<_>, _>>()?;
+            let events = page.events.iter().map(codec::decode).collect::<Result<Vec<_>, _>>()?;
             state = Arc::new(fold::<Staging>(Arc::unwrap_or_clone(state), &events));
-            if page.len() < Self::READ_MAX as usize {
+            if !page.more {
                 break;
             }
         }

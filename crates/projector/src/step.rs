@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use dm_eventstore::{EventStore, Pool, Position, RecordedEvent};
+use dm_eventstore::{EventStore, Page, Pool, Position, RecordedEvent};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::quarantine::{self, Quarantined};
@@ -102,8 +102,8 @@ async fn step_generation<P: Table>(means: &Means, generation: i32) -> Result<Ste
         link.give_back();
         return Ok(Stepped::Elsewhere);
     };
-    let events = means.store.read_all(from, BATCH).await?;
-    let (count, Some(to)) = (events.len(), events.last().map(|event| event.position)) else {
+    let Page { events, more } = means.store.read_all(from, BATCH).await?;
+    let Some(to) = events.last().map(|event| event.position) else {
         tx.rollback().await?;
         link.give_back();
         return Ok(Stepped::Done);
@@ -125,7 +125,7 @@ async fn step_generation<P: Table>(means: &Means, generation: i32) -> Result<Ste
             stopped.cause
         );
     }
-    Ok(if count < BATCH as usize { Stepped::Done } else { Stepped::More })
+    Ok(if more { Stepped::More } else { Stepped::Done })
 }
 
 /// The fold of one batch.

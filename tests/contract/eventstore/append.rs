@@ -32,7 +32,7 @@ async fn an_event_is_read_back_as_it_was_written() {
     let written = append(&stream("a"), 0, 1);
     log.store.append(written.clone()).await.unwrap();
 
-    let read = log.store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap();
+    let read = log.store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap().events;
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].event_type, written.events[0].event_type);
     assert_eq!(read[0].schema, written.events[0].schema);
@@ -46,10 +46,13 @@ async fn a_page_ends_at_its_limit_and_goes_on_after_its_last_event() {
     log.store.append(append(&stream("a"), 0, 5)).await.unwrap();
 
     let page = log.store.read_stream(&stream("a"), Version(1), 2).await.unwrap();
-    assert_eq!(page.iter().map(|e| e.version.0).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(page.events.iter().map(|e| e.version.0).collect::<Vec<_>>(), [2, 3]);
+    assert!(page.more);
     let page = log.store.read_all(Position(3), 10).await.unwrap();
-    assert_eq!(page.iter().map(|e| e.position.0).collect::<Vec<_>>(), [4, 5]);
-    assert!(log.store.read_all(Position(5), 10).await.unwrap().is_empty());
+    assert_eq!(page.events.iter().map(|e| e.position.0).collect::<Vec<_>>(), [4, 5]);
+    assert!(!page.more);
+    let page = log.store.read_all(Position(5), 10).await.unwrap();
+    assert!(page.events.is_empty() && !page.more);
 }
 
 #[tokio::test]
@@ -195,7 +198,7 @@ async fn time_never_goes_back() {
 
     log.store.append(append(&stream("a"), 1, 1)).await.unwrap();
     log.store.append(append(&stream("b"), 0, 2)).await.unwrap();
-    let at: Vec<_> = log.store.read_all(Position(1), 10).await.unwrap().iter().map(|event| event.at).collect();
+    let at: Vec<_> = log.store.read_all(Position(1), 10).await.unwrap().events.iter().map(|event| event.at).collect();
     assert_eq!(at, [fast; 3]);
 }
 

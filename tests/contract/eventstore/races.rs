@@ -63,7 +63,7 @@ async fn follow(store: EventStore, to: i64) -> Vec<(i64, String, i64)> {
     let mut after = Position(0);
     while after.0 < to {
         store.wait(after, LONG).await.unwrap();
-        for event in store.read_all(after, 100).await.unwrap() {
+        for event in store.read_all(after, 100).await.unwrap().events {
             after = event.position;
             seen.push((event.position.0, event.stream.to_string(), event.version.0));
         }

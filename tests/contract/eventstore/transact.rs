@@ -18,7 +18,7 @@ use super::{Log, append, hold, repeated, stream, until, waiting};
 
 const TIMEOUT: Duration = Duration::from_mins(5);
 
-fn name(text: &str) -> StagingName {
+pub(super) fn name(text: &str) -> StagingName {
     StagingName::parse(text).unwrap()
 }
 
@@ -55,7 +55,7 @@ pub(super) fn create(staging: &str) -> Transaction {
     command(staging, wish)
 }
 
-fn cancel(staging: &str) -> Transaction {
+pub(super) fn cancel(staging: &str) -> Transaction {
     command(staging, Wish::Cancel { run: None })
 }
 
@@ -74,7 +74,7 @@ async fn a_command_becomes_events_and_its_receipt_names_the_run() {
 
     let loaded = log.store.load(&name("a")).await.unwrap();
     assert_eq!((loaded.state.status(), loaded.version), (Some(Status::CreatePending), Version(1)));
-    let events = log.store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap();
+    let events = log.store.read_stream(&stream("a"), Version::NONE, 10).await.unwrap().events;
     assert_eq!(events[0].event_type, "CreateRequested");
     assert_eq!(codec::meta(&events[0]).unwrap(), wanted.meta);
 }

@@ -42,5 +42,8 @@ async fn circumstances_that_cannot_be_read_stop_their_staging_and_no_other() {
     let refused = store.load(&StagingName::parse("bad").unwrap()).await.unwrap_err();
     assert!(matches!(refused, ReadError::Decode(_)), "{refused:?}");
     assert!(store.load(&name("good")).await.unwrap().version > Version(1));
-    assert_eq!(store.read_all(Position(0), EventStore::READ_MAX).await.unwrap().len(), usize::try_from(end.0).unwrap());
+    assert_eq!(
+        store.read_all(Position(0), EventStore::READ_MAX).await.unwrap().events.len(),
+        usize::try_from(end.0).unwrap()
+    );
 }

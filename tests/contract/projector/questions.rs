@@ -157,7 +157,7 @@ async fn what_was_cleaned_up_says_when_and_keeps_its_runs_and_its_history() {
     rack.run("demo").await;
     let end = remove(&mut rack, "demo").await;
     rack.catch_up().await;
-    let log = rack.store.read_all(Position(end.0 - 1), 1).await.unwrap();
+    let log = rack.store.read_all(Position(end.0 - 1), 1).await.unwrap().events;
     let gone = Gone { cleaned_up_at: Some(log[0].at) };
     assert_eq!(stagings::get(&rack.pool, &name("demo")).await.unwrap(), (Err(gone), end));
     let (kept, _) = runs::list(&rack.pool, &name("demo"), None, 200).await.unwrap();
@@ -261,7 +261,7 @@ async fn a_page_of_history_says_who_did_what_and_keeps_the_payload_as_stored() {
     let mut rack = Rack::create().await;
     rack.run("demo").await;
     rack.catch_up().await;
-    let log = rack.store.read_all(Position(0), 1).await.unwrap();
+    let log = rack.store.read_all(Position(0), 1).await.unwrap().events;
     let (lines, _) = audit::history(&rack.pool, &name("demo"), Version::NONE, 200).await.unwrap();
     assert_eq!(lines[0].data.get(), log[0].data.get());
     assert_eq!((&lines[0].actor, lines[0].at), (&history::actor(), log[0].at));

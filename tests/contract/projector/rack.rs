@@ -95,7 +95,7 @@ impl Rack {
         let before = self.life(name).state.version();
         let receipt = self.put(name, before, events.iter().map(codec::encode).collect()).await;
         let stream = StreamId::from(&self.life(name).name);
-        for recorded in self.store.read_stream(&stream, before, 100).await.unwrap() {
+        for recorded in self.store.read_stream(&stream, before, 100).await.unwrap().events {
             self.life(name).take(&codec::decode(&recorded).unwrap());
         }
         receipt.position

@@ -59,9 +59,9 @@ async fn folded(rack: &Rack) -> BTreeMap<String, State> {
     let mut after = Position(0);
     loop {
         let page = rack.store.read_all(after, 500).await.unwrap();
-        let Some(last) = page.last() else { return states };
+        let Some(last) = page.events.last() else { return states };
         after = last.position;
-        for event in &page {
+        for event in &page.events {
             let state = states.entry(event.stream.to_string()).or_insert_with(Staging::initial);
             *state = Staging::evolve(std::mem::replace(state, Staging::initial()), &codec::decode(event).unwrap());
         }

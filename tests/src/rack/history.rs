@@ -37,10 +37,7 @@ impl History {
     pub async fn read_on(&mut self, store: &EventStore) -> Result<(), dm_eventstore::ReadError> {
         loop {
             let page = store.read_all(self.head(), EventStore::READ_MAX).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            for event in page {
+            for event in page.events {
                 assert_eq!(event.position.0, self.head().0 + 1, "positions have no gaps");
                 let staging = event.stream.staging().expect("only stagings have streams");
                 let recorded = codec::decode(&event).expect("every event of this build can be read");
@@ -50,6 +47,9 @@ impl History {
                 let command = codec::meta(&event).expect("every event of this build can be read").command_id;
                 let position = event.position;
                 self.facts.push(Fact { position, staging, command, recorded });
+            }
+            if !page.more {
+                return Ok(());
             }
         }
     }

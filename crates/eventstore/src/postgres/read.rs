@@ -8,10 +8,13 @@ use serde_json::value::RawValue;
 use sqlx::types::Json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::envelope::{CommandKey, Head, Position, Receipt, RecordedEvent, StreamId};
+use crate::envelope::{CommandKey, Head, Page, Position, Receipt, RecordedEvent, StreamId};
 use crate::error::{AppendError, ReadError};
 use crate::pool::Pool;
 use crate::postgres::EventStore;
+
+/// Once the payloads of a page have come to so many bytes, it ends.
+const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
 impl EventStore {
     /// Most events that one read returns, whatever limit it was given.
@@ -39,35 +42,55 @@ impl EventStore {
     }
 
     /// A stream's events after a version, oldest first, at most `limit` and at most [`Self::READ_MAX`].
-    pub async fn read_stream(
-        &self,
-        stream: &StreamId,
-        after: Version,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
+    pub async fn read_stream(&self, stream: &StreamId, after: Version, limit: u32) -> Result<Page, ReadError> {
+        let limit = limit.min(Self::READ_MAX);
         let query = sqlx::query_as!(
             Row,
-            r#"SELECT position, stream_id, version, type AS event_type, schema,
-                      data AS "data: Json<Box<RawValue>>", meta AS "meta: Json<Box<RawValue>>", at
-                 FROM events WHERE stream_id = $1 AND version > $2 ORDER BY version LIMIT $3"#,
+            r#"WITH full_at AS MATERIALIZED (
+                 SELECT version
+                   FROM (SELECT version, sum(bytes) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS bytes
+                           FROM (SELECT version, octet_length(data::text) AS bytes
+                                   FROM events WHERE stream_id = $1 AND version > $2 ORDER BY version LIMIT $3) AS sizes
+                        ) AS sums
+                  WHERE bytes >= $4 LIMIT 1)
+               SELECT position, stream_id, version, type AS event_type, schema,
+                      data AS "data: Json<Box<RawValue>>", meta AS "meta: Json<Box<RawValue>>", at,
+                      version = (SELECT version FROM full_at) AS "full"
+                 FROM events
+                WHERE stream_id = $1 AND version > $2
+                  AND version <= coalesce((SELECT version FROM full_at), 9223372036854775807)
+                ORDER BY version LIMIT $3"#,
             stream.as_str(),
             after.0,
-            i64::from(limit.min(Self::READ_MAX)),
+            i64::from(limit),
+            PAGE_BYTES,
         );
-        Ok(query.fetch_all(&self.inner.pool).await?.into_iter().map(Row::into_event).collect())
+        Ok(page(query.fetch_all(&self.inner.pool).await?, limit))
     }
 
     /// The log's events after a position, oldest first, at most `limit` and at most [`Self::READ_MAX`].
-    pub async fn read_all(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, ReadError> {
+    pub async fn read_all(&self, after: Position, limit: u32) -> Result<Page, ReadError> {
+        let limit = limit.min(Self::READ_MAX);
         let query = sqlx::query_as!(
             Row,
-            r#"SELECT position, stream_id, version, type AS event_type, schema,
-                      data AS "data: Json<Box<RawValue>>", meta AS "meta: Json<Box<RawValue>>", at
-                 FROM events WHERE position > $1 ORDER BY position LIMIT $2"#,
+            r#"WITH full_at AS MATERIALIZED (
+                 SELECT position
+                   FROM (SELECT position, sum(bytes) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+                           FROM (SELECT position, octet_length(data::text) AS bytes
+                                   FROM events WHERE position > $1 ORDER BY position LIMIT $2) AS sizes
+                        ) AS sums
+                  WHERE bytes >= $3 LIMIT 1)
+               SELECT position, stream_id, version, type AS event_type, schema,
+                      data AS "data: Json<Box<RawValue>>", meta AS "meta: Json<Box<RawValue>>", at,
+                      position = (SELECT position FROM full_at) AS "full"
+                 FROM events
+                WHERE position > $1 AND position <= coalesce((SELECT position FROM full_at), 9223372036854775807)
+                ORDER BY position LIMIT $2"#,
             after.0,
-            i64::from(limit.min(Self::READ_MAX)),
+            i64::from(limit),
+            PAGE_BYTES,
         );
-        Ok(query.fetch_all(&self.inner.pool).await?.into_iter().map(Row::into_event).collect())
+        Ok(page(query.fetch_all(&self.inner.pool).await?, limit))
     }
 
     /// The version of a stream's newest event, from the database.
@@ -109,6 +132,12 @@ pub(super) async fn head(pool: &Pool) -> Result<Head, sqlx::Error> {
     Ok(Head { position: Position(row.position), epoch: row.epoch, now: row.now })
 }
 
+/// The page that these rows are, if `limit` was asked for.
+fn page(rows: Vec<Row>, limit: u32) -> Page {
+    let more = rows.len() == limit as usize || rows.last().is_some_and(|row| row.full == Some(true));
+    Page { events: rows.into_iter().map(Row::into_event).collect(), more }
+}
+
 /// A row of `events`.
 struct Row {
     position: i64,
@@ -119,6 +148,8 @@ struct Row {
     data: Json<Box<RawValue>>,
     meta: Json<Box<RawValue>>,
     at: DateTime<Utc>,
+    /// With it, the page has as many bytes as a page may have.
+    full: Option<bool>,
 }
 
 impl Row {

@@ -188,8 +188,8 @@ async fn one(app: &App, name: Option<StagingName>) -> Result<(Row, Position), Ap
 
 /// The effective configuration that an event holds.
 async fn frozen(app: &App, name: &StagingName, version: Version) -> Result<Values, ApiError> {
-    let events = app.store.read_stream(&StreamId::from(name), Version(version.0 - 1), 1).await?;
-    let event = events.first().map(codec::decode).transpose()?.map(|recorded| recorded.event);
+    let page = app.store.read_stream(&StreamId::from(name), Version(version.0 - 1), 1).await?;
+    let event = page.events.first().map(codec::decode).transpose()?.map(|recorded| recorded.event);
     if let Some(Event::CreateRequested(request) | Event::UpdateRequested(request) | Event::RestoreRequested(request)) =
         event
     {
