@@ -29,11 +29,13 @@ const STOP: Duration = Duration::from_secs(40);
 /// The verbs that a folder of wrappers must have.
 const VERBS: [&str; 6] = ["create", "update", "delete", "cleanup", "check", "archive_check"];
 
-/// The `dms` of this build.
+/// The `dms` of this build: beside the program that asks, or a folder above it where that is a test.
 pub fn executable() -> PathBuf {
-    let mut folder = std::env::current_exe().expect("a test knows where it is");
+    let mut folder = std::env::current_exe().expect("a program knows where it is");
     folder.pop();
-    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
     folder.join("dms")
 }
 
