@@ -88,6 +88,18 @@ pub enum Value {
     Secret(Sealed),
 }
 
+impl Value {
+    /// Bytes of its text.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Secret(Sealed { key_id, nonce, ciphertext, tag }) => {
+                key_id.len() + nonce.len() + ciphertext.len() + tag.len()
+            }
+        }
+    }
+}
+
 /// Two secrets are the same value when their tags are.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{Key, Tag, Version};
-use crate::overrides::{Edit, Level, Levels, Overrides, Values, public_values, resolve};
+use crate::overrides::{Edit, Level, Levels, Override, Overrides, Value, Values, public_values, resolve};
 use crate::staging::Rejection;
 use crate::staging::event::ConfigurationRequested;
 
@@ -55,6 +55,24 @@ impl Draft {
 }
 
 impl Configuration {
+    /// About how many bytes of memory its content takes.
+    pub(super) fn weight(&self) -> usize {
+        /// What a map keeps beside the text of an entry.
+        const ENTRY: usize = 80;
+        let entry = |key: &Key, value: Option<&Value>| ENTRY + key.as_str().len() + value.map_or(0, Value::weight);
+        let mut weight = size_of::<Version>() * self.history.versions.len();
+        for level in Level::ALL {
+            let overrides = self.overrides.at(level).iter().map(|(key, of)| match of {
+                Override::Set(value) => entry(key, Some(value)),
+                Override::Unset => entry(key, None),
+            });
+            let effective = self.effective.at(level).iter().map(|(key, value)| entry(key, Some(value)));
+            let changed = self.history.keys_changed.at(level).keys().map(|key| entry(key, None));
+            weight += overrides.chain(effective).chain(changed).sum::<usize>();
+        }
+        weight
+    }
+
     /// The overrides that a wrapper receives as arguments.
     pub fn public_overrides(&self) -> Values {
         public_values(&self.overrides)

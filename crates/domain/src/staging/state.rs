@@ -53,6 +53,16 @@ pub(super) enum Condition {
     Archived { since: Timestamp, cleanup_failed: Option<String> },
 }
 
+impl Condition {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Running => 0,
+            Self::Failure { cause, .. } => cause.len(),
+            Self::Archived { cleanup_failed, .. } => cleanup_failed.as_ref().map_or(0, String::len),
+        }
+    }
+}
+
 /// A run that has been asked for and has not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
@@ -118,6 +128,18 @@ impl State {
     /// The version of the newest event.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// About how many bytes of memory it takes: for whoever keeps many of them.
+    pub fn weight(&self) -> usize {
+        let (rest, request) = match &self.life {
+            Life::Absent { .. } => (None, None),
+            Life::First { request, .. } => (None, Some(request)),
+            Life::Settled { rest, request, .. } => (Some(rest), request.as_ref()),
+        };
+        size_of::<Self>()
+            + rest.map_or(0, |rest| size_of::<Rest>() + rest.condition.weight() + rest.configuration.weight())
+            + request.map_or(0, |request| size_of::<Request>() + request.configuration.weight())
     }
 
     /// The version of the create that began this life of the name; none when the name is free.

@@ -10,7 +10,10 @@ use crate::transact::Loaded;
 /// Most folded states that are kept.
 const STATES_MAX: usize = 512;
 
-/// States and locks. Both are bounded: states by number, locks by the commands that wait.
+/// Bytes that they may take together: a configuration may be large.
+const WEIGHT_MAX: usize = 16 * 1024 * 1024;
+
+/// States and locks. Both are bounded: states by number and size, locks by the commands that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     states: Mutex<States>,
@@ -20,8 +23,32 @@ pub(crate) struct Streams {
 #[derive(Debug, Default)]
 struct States {
     /// Each with the moment of its last use, counted in uses.
-    by_name: HashMap<StagingName, (Loaded, u64)>,
+    by_name: HashMap<StagingName, Kept>,
     uses: u64,
+    /// Of all that are kept.
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    loaded: Loaded,
+    used: u64,
+    weight: usize,
+}
+
+impl States {
+    fn remove(&mut self, staging: &StagingName) {
+        if let Some(kept) = self.by_name.remove(staging) {
+            self.weight -= kept.weight;
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        let oldest = self.by_name.iter().min_by_key(|(_, kept)| kept.used).map(|(name, _)| name.clone());
+        if let Some(name) = oldest {
+            self.remove(&name);
+        }
+    }
 }
 
 impl Streams {
@@ -30,33 +57,35 @@ impl Streams {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.uses += 1;
         let now = states.uses;
-        let (loaded, used) = states.by_name.get_mut(staging)?;
-        *used = now;
-        Some(loaded.clone())
+        let kept = states.by_name.get_mut(staging)?;
+        kept.used = now;
+        Some(kept.loaded.clone())
     }
 
-    /// Keeps a fold, unless a newer one is kept; in place of the one that was not used for longest when there are many.
+    /// Keeps a fold, unless a newer one is kept; in place of those that were not used for longest when there are many.
     pub(super) fn keep(&self, staging: &StagingName, loaded: &Loaded) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.uses += 1;
-        let now = states.uses;
-        if let Some((kept, used)) = states.by_name.get_mut(staging) {
-            *used = now;
-            if kept.version < loaded.version {
-                *kept = loaded.clone();
-            }
+        let used = states.uses;
+        if let Some(kept) = states.by_name.get_mut(staging)
+            && kept.loaded.version >= loaded.version
+        {
+            kept.used = used;
             return;
         }
-        if states.by_name.len() >= STATES_MAX {
-            let oldest = states.by_name.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone());
-            oldest.and_then(|name| states.by_name.remove(&name));
+        states.remove(staging);
+        let weight = loaded.state.weight();
+        while !states.by_name.is_empty() && (states.by_name.len() >= STATES_MAX || states.weight + weight > WEIGHT_MAX)
+        {
+            states.remove_oldest();
         }
-        states.by_name.insert(staging.clone(), (loaded.clone(), now));
+        states.weight += weight;
+        states.by_name.insert(staging.clone(), Kept { loaded: loaded.clone(), used, weight });
     }
 
     /// Drops a fold that turned out not to be the log's.
     pub(super) fn forget(&self, staging: &StagingName) {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).by_name.remove(staging);
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(staging);
     }
 
     /// A turn at a stream: to be held from before its lock is asked for until after it was released.
@@ -86,9 +115,14 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
-    use dm_domain::Decider;
-    use dm_domain::ids::Version;
-    use dm_domain::staging::Staging;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use dm_domain::ids::{Actor, Key, RunId, Tag, Version};
+    use dm_domain::overrides::{Keys, Value, Values};
+    use dm_domain::staging::event::{ConfigurationRequested, Recorded};
+    use dm_domain::staging::{Event, Staging};
+    use dm_domain::{Decider, fold};
 
     use super::*;
 
@@ -155,5 +189,50 @@ mod tests {
         assert!(streams.state(&name("new")).is_some());
         assert!(streams.state(&name("s1")).is_none());
         assert_eq!(streams.states.lock().unwrap().by_name.len(), STATES_MAX);
+    }
+
+    #[test]
+    fn large_folds_make_room_for_each_other_by_their_size() {
+        const VALUE: usize = 500 * 1024;
+        let streams = Streams::default();
+        for n in 0..100 {
+            streams.keep(&name(&format!("s{n}")), &with_a_value(VALUE));
+            let states = streams.states.lock().unwrap();
+            assert!(states.weight <= WEIGHT_MAX, "{}", states.weight);
+            assert_eq!(states.weight, states.by_name.values().map(|kept| kept.weight).sum::<usize>());
+        }
+        // The value stands among the overrides and in what they result in.
+        let kept = streams.states.lock().unwrap().by_name.len();
+        assert!((10..=WEIGHT_MAX / VALUE / 2).contains(&kept), "{kept}");
+        assert!(streams.state(&name("s99")).is_some() && streams.state(&name("s0")).is_none());
+        // A newer fold takes the place of the older one, and of its weight.
+        streams.keep(&name("s99"), &at(9));
+        for n in 0..100 {
+            streams.forget(&name(&format!("s{n}")));
+        }
+        assert_eq!(streams.states.lock().unwrap().weight, 0);
+    }
+
+    fn with_a_value(bytes: usize) -> Loaded {
+        let value = Value::Text("x".repeat(bytes));
+        let app = BTreeMap::from([(Key::parse("key").unwrap(), value)]);
+        let values = || Values { app: app.clone(), ..Values::default() };
+        let requested = ConfigurationRequested {
+            run: RunId(uuid::Uuid::nil()),
+            tag: Tag::parse("v1").unwrap(),
+            set: values(),
+            unset: Keys::default(),
+            reset: Keys::default(),
+            effective: values(),
+            status_timeout: Duration::from_secs(1),
+            from: None,
+        };
+        let recorded = Recorded {
+            version: Version(1),
+            at: chrono::DateTime::UNIX_EPOCH,
+            actor: Actor::system(),
+            event: Event::CreateRequested(requested),
+        };
+        Loaded { state: Arc::new(fold::<Staging>(Staging::initial(), &[recorded])), version: Version(1) }
     }
 }
