@@ -5,6 +5,7 @@ mod clocks;
 mod crash;
 mod database;
 mod full;
+mod flood;
 mod init;
 mod life;
 mod many;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dm_api::{Accepted, Run, Staging, Status};
@@ -46,6 +47,8 @@ pub(super) struct World {
     pub(super) dms: Dms,
     wrappers: TempDir,
     url: String,
+    /// The newest position that an answer has reflected: each read model comes to it in its own time.
+    seen: AtomicI64,
     // After `dms`, which uses it.
     database: Option<Database>,
 }
@@ -68,7 +71,7 @@ impl World {
         fs::write(wrappers.path().join("wrappers.toml"), format!("contract = 1\n{manifest}")).expect("a file");
         let setup = change(setup(url, wrappers.path()));
         let dms = tokio::task::spawn_blocking(move || setup.start()).await.expect("dms starts");
-        Self { dms, wrappers, url: url.to_owned(), database: None }
+        Self { dms, wrappers, url: url.to_owned(), seen: AtomicI64::new(0), database: None }
     }
 
     /// For another `dms` on the same database, with the same wrappers.
@@ -128,14 +131,23 @@ impl World {
     }
 
     pub(super) async fn staging(&self, name: &str) -> Staging {
-        let answer = self.dms.client().get(self.url(&format!("/stagings/{name}"))).send().await.expect("dms answers");
+        let answer = self.read(&format!("/stagings/{name}")).await;
         answer.json().await.expect("a staging")
     }
 
     pub(super) async fn run(&self, of: &Accepted) -> Run {
         let run = of.run.expect("a run");
-        let answer = self.dms.client().get(self.url(&format!("/runs/{run}"))).send().await.expect("dms answers");
+        let answer = self.read(&format!("/runs/{run}")).await;
         answer.json().await.expect("a run")
+    }
+
+    /// What has been seen in one read model is seen in all others from then on.
+    pub(super) async fn read(&self, path: &str) -> reqwest::Response {
+        let url = self.url(&format!("{path}?at_least={}", self.seen.load(Ordering::Relaxed)));
+        let answer = self.dms.client().get(url).send().await.expect("dms answers");
+        let position = answer.headers().get(dm_api::POSITION).and_then(|position| position.to_str().ok()?.parse().ok());
+        self.seen.fetch_max(position.unwrap_or(0), Ordering::Relaxed);
+        answer
     }
 
     /// Waits until a staging has a status and nothing goes on.

@@ -184,7 +184,7 @@ async fn a_cancel_just_as_the_run_ends_has_one_of_the_ends_of_the_table() {
         let request = world.dms.client().post(world.url(&format!("/stagings/{name}/cancel")));
         let cancelled = request.send().await.expect("dms answers").status().as_u16();
         let ended = world.is_over(&run).await;
-        let answer = world.dms.client().get(world.url(&format!("/stagings/{name}"))).send().await.expect("dms answers");
+        let answer = world.read(&format!("/stagings/{name}")).await;
         let status = if answer.status() == 404 {
             None
         } else {

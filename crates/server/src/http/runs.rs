@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
 use dm_api::runs::output as headers;
 use dm_domain::ids::{Attempt, RunId};
 use dm_eventstore::Position;
@@ -24,6 +25,8 @@ use crate::http::{answer, row};
 /// Most bytes of one answer.
 const BYTES_MAX: i64 = 256 * 1024;
 
+/// How long after the end of a run its output may be late; what has not come by then never comes.
+const LATE_MAX: TimeDelta = TimeDelta::minutes(1);
 /// How often the database is asked while nothing new is there; output is stored each 200 ms.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -95,13 +98,19 @@ pub(crate) async fn output(State(app): State<App>, mut reading: Reading) -> Resu
         let (found, position) = one(&app, run).await?;
         let ended = has_ended(found.state);
         let output = output::read(&app.pool, run, attempt, from, BYTES_MAX).await?;
+        let late = may_be_late(&found, &output, app.clock.now());
         let news = !output.bytes.is_empty() || attempt.is_some_and(|attempt| attempt != output.attempt);
         let patient = Instant::now() < deadline && !app.stopping.is_cancelled();
-        if ended || news || !patient {
-            return Ok(bytes(output, ended, position));
+        if (ended && !late) || news || !patient {
+            return Ok(bytes(output, ended && !late, position));
         }
         tokio::time::sleep_until(deadline.min(Instant::now() + POLL)).await;
     }
+}
+
+/// Whether the end of a run's output may still be on its way into the database, which may have been away.
+fn may_be_late(found: &runs::Row, output: &Output, now: DateTime<Utc>) -> bool {
+    !output.complete && found.started_at.is_some() && found.finished_at.is_some_and(|at| now - at < LATE_MAX)
 }
 
 /// Whether a run prints nothing any more.

@@ -1,7 +1,8 @@
 //! What runs print, on its way into the database: bounded for each run and for all together, and never in a wrapper's way.
 //!
 //! Of a run the first [`HEAD`] and at least the last [`TAIL`] bytes are kept. Whoever prints faster than is stored, or
-//! while the database is away, loses the oldest bytes between the two; readers are told how many.
+//! while the database is away, loses the oldest bytes between the two; readers are told how many. When more runs wait than
+//! there is memory for, each keeps as much less of its end.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,14 +25,15 @@ use crate::db::output::{self, Stretches};
 const HEAD: i64 = 1024 * 1024;
 /// Bytes at its end that are kept.
 const TAIL: i64 = 4 * 1024 * 1024;
-/// Bytes of all runs together that may wait to be stored.
-const WAITING_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of all runs together that may wait to be stored: the head and tail of as many runs as there are by default.
+const WAITING_MAX: usize = 8 * 5 * 1024 * 1024 + 8 * CHUNK_MAX;
 /// Bytes in a chunk.
 const CHUNK_MAX: usize = 64 * 1024;
 /// How long printed bytes wait for more.
 const CHUNK_WAIT: Duration = Duration::from_millis(200);
-/// Bytes of one run that are stored at once, and so at most in each [`CHUNK_WAIT`].
-const STORE_MAX: usize = 1024 * 1024;
+/// Bytes of one run that are stored at once, and so at most in each [`CHUNK_WAIT`]. Every connection to the database keeps a
+/// buffer of the largest that it was ever sent.
+const STORE_MAX: usize = 256 * 1024;
 /// How long one attempt to store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is tried again to store the same bytes of a run that has ended.
@@ -45,7 +47,14 @@ const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Outputs {
     pool: Pool,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// What all runs share.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    runs: AtomicUsize,
 }
 
 impl Outputs {
@@ -124,15 +133,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Pending {
     chunks: VecDeque<(i64, Vec<u8>)>,
     total: i64,
+    /// The memory of a chunk that was dropped, for the next one.
+    spare: Option<Vec<u8>>,
     /// Of this run.
     bytes: usize,
     /// Of all runs.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
 }
 
 impl Pending {
-    fn new(waiting: Arc<AtomicUsize>) -> Self {
-        Self { chunks: VecDeque::new(), total: 0, bytes: 0, waiting }
+    fn new(waiting: Arc<Waiting>) -> Self {
+        waiting.runs.fetch_add(1, Ordering::Relaxed);
+        Self { chunks: VecDeque::new(), total: 0, spare: None, bytes: 0, waiting }
     }
 
     fn push(&mut self, mut bytes: &[u8]) {
@@ -147,12 +159,18 @@ impl Pending {
             let start = self.total;
             self.total += length(&bytes[..taken]);
             if self.make_room(taken) {
-                match self.chunks.back_mut().filter(|_| is_open) {
-                    Some((_, last)) if !last.is_empty() => last.extend(&bytes[..taken]),
-                    Some(_) | None => self.chunks.push_back((start, bytes[..taken].to_vec())),
+                // It may have been dropped to make room.
+                let open = self.chunks.back_mut().filter(|(begin, last)| is_open && *begin + length(last) == start);
+                if let Some((_, last)) = open {
+                    last.extend_from_slice(&bytes[..taken]);
+                } else {
+                    // As large as it may become, so that it is never copied into a larger one.
+                    let mut chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_MAX));
+                    chunk.extend_from_slice(&bytes[..taken]);
+                    self.chunks.push_back((start, chunk));
                 }
                 self.bytes += taken;
-                self.waiting.fetch_add(taken, Ordering::Relaxed);
+                self.waiting.bytes.fetch_add(taken, Ordering::Relaxed);
             }
             bytes = &bytes[taken..];
         }
@@ -160,12 +178,15 @@ impl Pending {
 
     /// Drops the oldest bytes behind the head until there is room; false when there are none left to drop.
     fn make_room(&mut self, wanted: usize) -> bool {
-        // One chunk more, because whole chunks are dropped.
+        // One chunk more, because whole chunks are dropped. Nobody has more than a share, so that nobody has nothing.
         let run_max = usize::try_from(HEAD + TAIL).unwrap_or(usize::MAX).saturating_add(CHUNK_MAX);
-        while self.bytes + wanted > run_max || self.waiting.load(Ordering::Relaxed) + wanted > WAITING_MAX {
+        let run_max = run_max.min(WAITING_MAX / self.waiting.runs.load(Ordering::Relaxed).max(1));
+        while self.bytes + wanted > run_max || self.waiting.bytes.load(Ordering::Relaxed) + wanted > WAITING_MAX {
             let Some(oldest) = self.chunks.iter().position(|(start, _)| *start >= HEAD) else { return false };
-            if let Some((_, dropped)) = self.chunks.remove(oldest) {
+            if let Some((_, mut dropped)) = self.chunks.remove(oldest) {
                 self.forget(dropped.len());
+                dropped.clear();
+                self.spare = Some(dropped);
             }
         }
         true
@@ -189,13 +210,14 @@ impl Pending {
 
     fn forget(&mut self, bytes: usize) {
         self.bytes -= bytes;
-        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.waiting.runs.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -294,7 +316,7 @@ mod tests {
         let chunks = drain(&mut pending);
         assert!(chunks.iter().all(|(_, bytes)| !bytes.is_empty() && bytes.len() <= CHUNK_MAX));
         assert_eq!(chunks.concat_bytes(), pushed);
-        assert_eq!(pending.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(pending.waiting.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -317,14 +339,57 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_for_all_runs_together() {
-        let waiting = Arc::<AtomicUsize>::default();
-        let mut runs: Vec<_> = (0..10).map(|_| Pending::new(Arc::clone(&waiting))).collect();
+        let waiting = Arc::<Waiting>::default();
+        let mut runs: Vec<_> = (0..20).map(|_| Pending::new(Arc::clone(&waiting))).collect();
         for run in &mut runs {
             run.push(&vec![1; 4 * 1024 * 1024]);
-            assert!(waiting.load(Ordering::Relaxed) <= WAITING_MAX);
+            assert!(waiting.bytes.load(Ordering::Relaxed) <= WAITING_MAX);
         }
         drop(runs);
-        assert_eq!(waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(waiting.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    /// What a flood prints at an offset: unlike what it prints a chunk before or after.
+    fn flooded(start: i64, length: usize) -> Vec<u8> {
+        (start..).map(|at| u8::try_from((at / 7 + at / 65_536) % 251).expect("it is small")).take(length).collect()
+    }
+
+    #[test]
+    fn eight_floods_at_once_keep_head_and_tail_each() {
+        let waiting = Arc::<Waiting>::default();
+        let mut runs: Vec<_> = (0..8).map(|_| Pending::new(Arc::clone(&waiting))).collect();
+        let flood = 6 * HEAD + TAIL;
+        for run in &mut runs {
+            while run.total < flood {
+                run.push(&flooded(run.total, 50_000));
+            }
+        }
+        for run in &mut runs {
+            let total = run.total;
+            let chunks = drain(run);
+            let kept = |from: i64| chunks.iter().filter(|(start, _)| *start >= from).map(|(_, one)| length(one)).sum();
+            let (head, tail): (i64, i64) = (kept(0) - kept(HEAD), kept(HEAD));
+            assert!(head == HEAD && tail >= TAIL, "{head} and {tail}");
+            let end = chunks.last().map(|(start, last)| start + length(last));
+            assert_eq!(end, Some(total));
+            assert!(chunks.iter().all(|(start, bytes)| *bytes == flooded(*start, bytes.len())));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_at_its_place_though_there_is_room_for_nothing() {
+        let waiting = Arc::<Waiting>::default();
+        waiting.bytes.store(WAITING_MAX - 300_000, Ordering::Relaxed);
+        let mut run = Pending::new(Arc::clone(&waiting));
+        run.push(&flooded(0, 200_000));
+        run.total = HEAD;
+        for _ in 0..100 {
+            run.push(&flooded(run.total, 30_000));
+            waiting.bytes.fetch_add(1_000, Ordering::Relaxed);
+        }
+        let chunks = drain(&mut run);
+        assert!(chunks.len() > 3, "{}", chunks.len());
+        assert!(chunks.iter().all(|(start, bytes)| *bytes == flooded(*start, bytes.len())));
     }
 
     trait ConcatBytes {
