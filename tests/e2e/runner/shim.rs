@@ -189,6 +189,21 @@ fn the_wrapper_has_the_environment_of_its_spec_and_no_other() {
 }
 
 #[test]
+fn the_wrapper_has_no_signal_blocked_and_does_not_ignore_a_closed_pipe() {
+    let mut shim = Shim::start("", |spec| {
+        spec["argv"] = json!(["/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
+    });
+    shim.hear_started();
+    assert_eq!(shim.hear(), json!({"exited": 0}));
+    let mut output = String::new();
+    shim.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    let masks: Vec<_> =
+        output.lines().filter_map(|line| u64::from_str_radix(line.split('\t').nth(1)?, 16).ok()).collect();
+    let sigpipe = 1 << (Signal::SIGPIPE as i32 - 1);
+    assert!(masks.len() == 2 && masks[0] == 0 && masks[1] & sigpipe == 0, "{output}");
+}
+
+#[test]
 fn a_hanging_wrapper_is_stopped_at_its_time_limit() {
     let mut shim = Shim::start("trap 'touch told; exit 3' TERM; while :; do sleep 0.05; done", |spec| {
         spec["limit_ms"] = json!(300);
