@@ -6,6 +6,7 @@ mod crash;
 mod database;
 mod full;
 mod flood;
+mod hostile;
 mod init;
 mod life;
 mod many;

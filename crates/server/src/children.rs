@@ -9,14 +9,17 @@ use nix::sys::prctl;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use crate::processes::{self, Child, Process};
+use crate::processes::{self, Process, Seen};
 
 /// One for the process, as its children are.
 static STARTED: Mutex<BTreeSet<Process>> = Mutex::new(BTreeSet::new());
 
 /// From now on what lost its parents below this process comes to it. Whatever child is there already counts as started.
 pub(crate) fn adopt() -> io::Result<()> {
-    lock().extend(processes::children(Pid::this()).iter().map(|child| child.process));
+    let mut started = lock();
+    processes::look_at_children(Pid::this(), |child| {
+        started.insert(child.process);
+    });
     Ok(prctl::set_child_subreaper(true)?)
 }
 
@@ -30,16 +33,19 @@ pub(crate) fn start<C>(spawn: impl FnOnce() -> io::Result<C>, id: impl FnOnce(&C
     Ok(child)
 }
 
-/// Reaps the dead among the children that this process has not started, and gives the living ones.
-pub(crate) fn adopted() -> Vec<Process> {
+/// Reaps the dead among the children that this process has not started, and shows the living ones. Says whether the look
+/// was a whole one.
+pub(crate) fn adopted(mut living: impl FnMut(Seen)) -> bool {
     let started = lock();
-    let adopted = processes::children(Pid::this()).into_iter().filter(|child| !started.contains(&child.process));
-    let (dead, living): (Vec<Child>, Vec<Child>) = adopted.partition(|child| child.is_zombie);
-    for child in dead {
-        // It is a zombie and ours, so this neither waits nor fails.
-        let _ = waitpid(child.process.pid(), Some(WaitPidFlag::WNOHANG));
-    }
-    living.into_iter().map(|child| child.process).collect()
+    processes::look_at_children(Pid::this(), |child| {
+        if started.contains(&child.process) {
+        } else if child.is_zombie {
+            // It is a zombie and ours, so this neither waits nor fails.
+            let _ = waitpid(child.process.pid(), Some(WaitPidFlag::WNOHANG));
+        } else {
+            living(child);
+        }
+    })
 }
 
 fn lock() -> MutexGuard<'static, BTreeSet<Process>> {

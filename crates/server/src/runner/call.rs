@@ -22,6 +22,8 @@ use super::shim::protocol::Spec;
 
 /// The variable that marks every process of a call; its value is the path of the report, which no other call has.
 pub(crate) const MARK: &str = "DM_REPORT";
+/// The variable that marks the shim of a call, and nothing below it; its value is the name of the call's folder.
+pub(crate) const SHIM_MARK: &str = "DM_SHIM";
 /// Variables of `dms` that wrappers get as they are.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "KUBECONFIG"];
 

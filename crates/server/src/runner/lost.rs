@@ -5,7 +5,7 @@ use std::fs::{self, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dm_domain::staging::Wish;
 use dm_domain::staging::event::Interruption;
@@ -21,6 +21,9 @@ use crate::db::output;
 
 /// Between two looks while something of an earlier start is left.
 const LOOK_SOON: Duration = Duration::from_millis(100);
+/// How long beyond the grace the shim of an earlier start may take: one that somebody has stopped would keep its run for
+/// ever.
+const SHIM_OVERDUE: Duration = Duration::from_secs(10);
 
 /// Names of the folders that earlier starts have left: the calls whose shims may still live. To be asked before the
 /// first call of this start.
@@ -34,8 +37,10 @@ pub(crate) fn left_folders(home: &Path) -> io::Result<BTreeSet<String>> {
 
 /// Looks for ever: often while something of an earlier start is left, else as often as leases are renewed.
 pub(crate) async fn look_after(inner: Arc<Inner>, mut folders: BTreeSet<String>) {
+    // The sockets of the shims that earlier starts have left closed before this one began.
+    let overdue = Instant::now() + inner.times.grace + SHIM_OVERDUE;
     loop {
-        settle(&inner, &mut folders).await;
+        settle(&inner, &mut folders, overdue).await;
         let own_left = match leases::lost(&inner.pool, inner.owner).await {
             Ok(lost) => end(&inner, lost, &folders).await,
             Err(error) => {
@@ -44,19 +49,23 @@ pub(crate) async fn look_after(inner: Arc<Inner>, mut folders: BTreeSet<String>)
             }
         };
         // What ended after its parents is a zombie until somebody asks how.
-        let _ = tokio::task::spawn_blocking(children::adopted).await;
+        let _ = tokio::task::spawn_blocking(|| children::adopted(|_| ())).await;
         let pause = if own_left || !folders.is_empty() { LOOK_SOON } else { inner.times.lease_renewal };
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Removes the folders of calls of which nothing is left, shim and tree.
-async fn settle(inner: &Inner, folders: &mut BTreeSet<String>) {
+async fn settle(inner: &Inner, folders: &mut BTreeSet<String>, overdue: Instant) {
     let mut left = BTreeSet::new();
     for name in std::mem::take(folders) {
         let path = call::folders(&inner.home).join(&name);
+        let is_locked = is_locked(&path);
+        if is_locked && !leftovers::end_call(&name, overdue <= Instant::now()).await {
+            tracing::debug!(path = %path.display(), "the shim of an earlier start has not ended yet");
+        }
         // Without its shim, what is left of a call is killed.
-        if is_locked(&path) || !leftovers::are_gone(&report_of(&path)).await {
+        if is_locked || !leftovers::are_gone(&report_of(&path)).await {
             left.insert(name);
         } else if let Err(error) = fs::remove_dir_all(&path) {
             tracing::warn!(%error, path = %path.display(), "a call's files cannot be removed");
@@ -87,6 +96,10 @@ async fn end(inner: &Inner, lost: Vec<Lost>, folders: &BTreeSet<String>) -> bool
             continue;
         }
         if lease.is_run {
+            // Its lease has expired, so its shim should have ended it: wherever that cannot be seen, its clock is trusted.
+            if !own && !leftovers::end_call(&call::run_folder(lease.run, lease.attempt), true).await {
+                continue;
+            }
             let is_over = interrupt(inner, &lease).await;
             own_left |= own && !is_over;
         } else if own && let Err(error) = leases::release_check(&inner.pool, &lease.staging, lease.owner).await {

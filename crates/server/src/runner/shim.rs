@@ -30,13 +30,15 @@ use nix::unistd::{Pid, setsid};
 use self::link::Link;
 use self::protocol::{Notice, Order, Spec, StopCause};
 use super::boottime::Moment;
-use crate::processes::{self, Process};
+use crate::processes::{self, Process, Seen};
 use crate::telemetry;
 
 /// How long `dms` may take to send the spec, and a wrapper to be executed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest sleep, so that a deadline is kept after the machine has slept: `poll` does not count that time.
 const POLL_MAX: Duration = Duration::from_secs(1);
+/// How often children are killed before the whole tree is looked at, which takes longer than some processes live.
+const KILLS_PER_WALK: u32 = 16;
 /// Between two looks at a tree that is being stopped.
 const POLL_STOPPING: Duration = Duration::from_millis(10);
 
@@ -62,7 +64,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    // Already so if it leads a session, which is just as good.
+    // It may not when it leads a group, which is just as good: nobody signals that one.
     let _ = setsid();
     prctl::set_child_subreaper(true)?;
     let signals = block_signals()?;
@@ -92,7 +94,7 @@ fn run() -> io::Result<()> {
         Err(cause) => {
             link.send(&Notice::NotStarted(cause));
             while reap(|_, _| ()) {
-                kill_all();
+                kill_all(true);
             }
         }
     }
@@ -137,7 +139,8 @@ fn lock(spec: &Spec) -> Result<File, String> {
 
 /// Starts the wrapper by way of `--exec`, and returns once it is executed or cannot be.
 fn start(spec: &Spec) -> Result<Pid, String> {
-    let cannot = |error: io::Error| format!("cannot start {}: {error}", spec.argv.first().map_or("", String::as_str));
+    let program = spec.argv.first().map_or("", String::as_str);
+    let cannot = |error: io::Error| format!("cannot start {program}: {error}");
     let (mut report, theirs) = UnixStream::pair().map_err(cannot)?;
     let child = Command::new("/proc/self/exe")
         .arg("run-shim")
@@ -157,7 +160,7 @@ fn start(spec: &Spec) -> Result<Pid, String> {
     if cause.is_empty() {
         Ok(Pid::from_raw(i32::try_from(child.id()).expect("invariant: a process id fits its own type")))
     } else {
-        Err(format!("cannot start {}: {}", spec.argv.first().map_or("", String::as_str), cause.trim_end()))
+        Err(format!("cannot start {program}: {}", cause.trim_end()))
     }
 }
 
@@ -175,9 +178,12 @@ fn reap(mut ended: impl FnMut(Pid, Notice)) -> bool {
     }
 }
 
-fn kill_all() {
-    for process in processes::descendants(Pid::this()) {
-        process.signal(Signal::SIGKILL);
+/// What has lost its parents is a child of this process, and is killed on sight; what has not, once its parents are dead,
+/// or when the whole tree is looked at.
+fn kill_all(whole_tree: bool) {
+    processes::look_at_children(Pid::this(), Seen::kill);
+    if whole_tree {
+        processes::descendants(Pid::this()).into_iter().for_each(Seen::kill);
     }
 }
 
@@ -204,6 +210,8 @@ struct Shim {
     kill_at: Option<Moment>,
     /// Who has had its SIGTERM: a second one makes some programs give up half-way through their tidying.
     told: BTreeSet<Process>,
+    /// How often it was tried to kill all.
+    kills: u32,
 }
 
 impl Shim {
@@ -219,6 +227,7 @@ impl Shim {
             asked: false,
             kill_at: None,
             told: BTreeSet::new(),
+            kills: 0,
         }
     }
 
@@ -283,14 +292,18 @@ impl Shim {
     fn signal(&mut self) {
         let Some(kill_at) = self.kill_at else { return };
         if kill_at <= Moment::now() {
-            kill_all();
+            kill_all(self.kills.is_multiple_of(KILLS_PER_WALK));
+            self.kills = self.kills.wrapping_add(1);
             return;
         }
-        for process in processes::descendants(Pid::this()) {
-            if self.told.insert(process) {
+        let mut told = BTreeSet::new();
+        for Seen { process, .. } in processes::descendants(Pid::this()) {
+            if !self.told.contains(&process) {
                 process.signal(Signal::SIGTERM);
             }
+            told.insert(process);
         }
+        self.told = told;
     }
 
     fn sleep(&mut self) {

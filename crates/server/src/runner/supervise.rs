@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::boottime::Moment;
+use super::call::SHIM_MARK;
 use super::leftovers;
 use super::shim::protocol::{Notice, Order, Spec, StopCause};
 use crate::children;
@@ -25,6 +27,10 @@ use crate::children;
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// How long a shim may take for what has to be done by then: one that somebody has stopped would keep its run for ever.
 const OVERDUE: Duration = Duration::from_secs(20);
+/// How long after the end of its lease and the grace a shim may take to be done: less than what leases have to spare.
+const LEASE_OVERDUE: Duration = Duration::from_millis(100);
+/// Between two looks at the clock, which counts while the machine sleeps.
+const CLOCK_POLL: Duration = Duration::from_secs(1);
 /// Bytes taken from a pipe at once.
 const READ_MAX: usize = 64 * 1024;
 
@@ -71,7 +77,7 @@ pub(crate) struct Control {
 /// Runs a wrapper to its end. When this future is dropped the socket closes, and the shim stops the wrapper by itself.
 pub(crate) async fn supervise(mut spec: Spec, mut control: Control, sinks: Sinks<'_>) -> Ended {
     spec.deadline = *control.deadline.borrow_and_update();
-    let started = Shim::start(matches!(sinks, Sinks::Joined(_)));
+    let started = Shim::start(&spec, matches!(sinks, Sinks::Joined(_)));
     let (mut shim, outputs) = match started {
         Ok(started) => started,
         Err(error) => return Ended::NotStarted(format!("cannot start a shim: {error}")),
@@ -104,7 +110,7 @@ struct Shim {
 }
 
 impl Shim {
-    fn start(joined: bool) -> io::Result<(Self, Vec<Receiver>)> {
+    fn start(spec: &Spec, joined: bool) -> io::Result<(Self, Vec<Receiver>)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (output, stdout) = io::pipe()?;
@@ -121,6 +127,7 @@ impl Shim {
             .arg0("dms")
             .arg("run-shim")
             .env_clear()
+            .env(SHIM_MARK, spec.lock.parent().and_then(Path::file_name).unwrap_or_default())
             .current_dir("/")
             // Out of reach of a Ctrl-C before it has a session of its own.
             .process_group(0)
@@ -144,7 +151,10 @@ impl Shim {
         let (mut stopped_for, mut ended, mut asked) = (None, None, false);
         let mut notice = String::new();
         loop {
+            let lease_over = control.deadline.borrow().after(Duration::from_millis(spec.grace_ms) + LEASE_OVERDUE);
             tokio::select! {
+                // What it has said comes before what it is late with: this process may have stood still itself.
+                biased;
                 length = self.notices.read_line(&mut notice) => {
                     if length? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -170,6 +180,7 @@ impl Shim {
                     overdue.as_mut().reset(at);
                 }
                 () = &mut overdue => return Err(io::ErrorKind::TimedOut.into()),
+                () = passed(lease_over) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
     }
@@ -180,6 +191,16 @@ impl Shim {
         line.push(b'\n');
         let _ = self.orders.write_all(&line).await;
         Ok(())
+    }
+}
+
+async fn passed(moment: Moment) {
+    loop {
+        let left = moment.left(Moment::now());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(CLOCK_POLL)).await;
     }
 }
 
