@@ -1,11 +1,12 @@
 //! Runs and checks: failures, hanging wrappers, crashes.
 
 mod cancel;
+mod changes;
 mod clocks;
 mod crash;
 mod database;
-mod full;
 mod flood;
+mod full;
 mod hostile;
 mod init;
 mod life;

@@ -24,6 +24,7 @@ mod boottime;
 mod call;
 mod checks;
 mod commands;
+mod executable;
 mod held;
 mod init;
 mod leftovers;

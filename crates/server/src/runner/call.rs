@@ -175,6 +175,7 @@ impl Surroundings {
             deadline: Moment::NEVER,
             limit_ms: milliseconds(limit),
             grace_ms: milliseconds(self.grace),
+            pinned: None,
         };
         Ok((spec, folder))
     }

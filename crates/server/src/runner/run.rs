@@ -11,6 +11,7 @@ use dm_eventstore::LeaseOp;
 use super::boottime::Moment;
 use super::call::{self, About, Subject};
 use super::commands::{self, Answer, Report};
+use super::executable::Executable;
 use super::held::{Holding, StopReason};
 use super::supervise::{Control, Ended, Sinks, supervise};
 use super::wrapper::Lifecycle;
@@ -39,6 +40,12 @@ pub(crate) struct Task {
     pub(crate) verb: Verb,
     pub(crate) holding: Holding,
     pub(crate) control: Control,
+}
+
+/// Whether what was executed is not what was claimed: a shell reads its script as it goes.
+async fn was_overwritten(executable: Option<Arc<Executable>>) -> bool {
+    let Some(file) = executable else { return false };
+    tokio::task::spawn_blocking(move || file.was_overwritten()).await.unwrap_or(false)
 }
 
 /// What a state tells every wrapper of its staging.
@@ -89,7 +96,7 @@ impl Task {
             owner: inner.owner,
             verb: self.verb,
             executable: lifecycle.path.display().to_string(),
-            digest: lifecycle.digest.clone(),
+            digest: lifecycle.executable.as_ref().map(|file| file.pinned().digest.clone()),
             time_limit: lifecycle.limit,
             ask: lifecycle.ask,
         });
@@ -108,17 +115,25 @@ impl Task {
         let mut recorder = inner.outputs.record(run, attempt);
         self.holding.show(recorder.last_line());
         let folder = call::run_folder(run, attempt);
-        let (ended, said) =
-            match inner.wrappers.prepare(lifecycle.path, lifecycle.limit, folder, About::Staging(subject)).await {
-                Ok((spec, folder)) => {
-                    let control = self.control.clone();
-                    let ended = supervise(spec, control, Sinks::Joined(&mut recorder)).await;
-                    (ended, report::cause(&folder.report()))
-                }
-                Err(error) => (Ended::NotStarted(format!("cannot write the files of the run: {error}")), None),
-            };
+        let Lifecycle { path, executable, limit, .. } = lifecycle;
+        let (ended, said) = match inner.wrappers.prepare(path.clone(), limit, folder, About::Staging(subject)).await {
+            Ok((mut spec, folder)) => {
+                spec.pinned = executable.as_ref().map(|file| file.pinned().clone());
+                let control = self.control.clone();
+                let ended = supervise(spec, control, Sinks::Joined(&mut recorder)).await;
+                (ended, report::cause(&folder.report()))
+            }
+            Err(error) => (Ended::NotStarted(format!("cannot write the files of the run: {error}")), None),
+        };
         let last_lines = recorder.finish(OUTPUT_PATIENCE).await;
-        self.end(ended, said.or(last_lines))
+        let mut cause = said.or(last_lines);
+        if was_overwritten(executable).await {
+            tracing::warn!(staging.name = %self.staging, run.id = %run, attempt, wrapper = %path.display(),
+                "a wrapper was overwritten while it ran: replace wrappers by a rename");
+            let what = format!("the wrapper {} was overwritten while it ran", path.display());
+            cause = Some(cause.map_or(what.clone(), |cause| format!("{what}\n{cause}")));
+        }
+        self.end(ended, cause)
     }
 
     fn end(&self, ended: Ended, cause: Option<String>) -> End {

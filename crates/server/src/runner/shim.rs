@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -141,6 +142,9 @@ fn lock(spec: &Spec) -> Result<File, String> {
 fn start(spec: &Spec) -> Result<Pid, String> {
     let program = spec.argv.first().map_or("", String::as_str);
     let cannot = |error: io::Error| format!("cannot start {program}: {error}");
+    if spec.pinned.as_ref().is_some_and(|pinned| pinned.was_replaced(Path::new(program))) {
+        return Err(format!("cannot start {program}: the file has changed since the run was claimed"));
+    }
     let (mut report, theirs) = UnixStream::pair().map_err(cannot)?;
     let child = Command::new("/proc/self/exe")
         .arg("run-shim")

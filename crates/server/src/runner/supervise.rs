@@ -262,6 +262,7 @@ mod tests {
             deadline: Moment::NEVER,
             limit_ms: 60_000,
             grace_ms: 1_000,
+            pinned: None,
         };
         let (ours, mut theirs) = StdUnixStream::pair().expect("there are sockets");
         theirs.write_all(b"{\"started\":1}\n{\"exited\":0}\n\"gone\"\n").expect("there is room");

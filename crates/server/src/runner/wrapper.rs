@@ -1,17 +1,15 @@
 //! The folder of wrappers: what is in it, and the questions that some of them answer.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dm_domain::ids::{StagingName, Tag};
 use dm_domain::overrides::Values;
 use dm_domain::staging::{Configuration, Verb};
-use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,12 +17,13 @@ use uuid::Uuid;
 use super::answer::{Answer, Captured, KnownTag};
 use super::boottime::Moment;
 use super::call::{About, Folder, Subject, Surroundings};
+use super::executable::Executable;
 use super::init::State;
 use super::manifest::{Manifest, Program};
+use super::report;
 use super::shim::protocol::Spec;
 use super::supervise::{Control, Ended, Sinks, supervise};
 use super::text::Tail;
-use super::{regular, report};
 use crate::config::Settings;
 
 /// The folder of wrappers, loaded and checked. Cheap to clone.
@@ -99,8 +98,8 @@ pub enum ConfigCheck {
 #[derive(Debug, Clone)]
 pub(crate) struct Lifecycle {
     pub(crate) path: PathBuf,
-    /// SHA-256 in hex; none when the file cannot be read.
-    pub(crate) digest: Option<String>,
+    /// None when the file cannot be read.
+    pub(crate) executable: Option<Arc<Executable>>,
     pub(crate) limit: Duration,
     pub(crate) ask: bool,
 }
@@ -226,8 +225,13 @@ impl Wrappers {
         let program = if verb == Verb::Restore && !self.has(own) { Program::Create } else { own };
         let path = self.path(program);
         let file = path.clone();
-        let digest = tokio::task::spawn_blocking(move || digest(&file)).await.ok().flatten();
-        Lifecycle { path, digest, limit: self.inner.manifest.limit(program), ask: self.inner.manifest.asks(verb) }
+        let executable = tokio::task::spawn_blocking(move || Executable::open(&file).ok()).await.ok().flatten();
+        Lifecycle {
+            path,
+            executable: executable.map(Arc::new),
+            limit: self.inner.manifest.limit(program),
+            ask: self.inner.manifest.asks(verb),
+        }
     }
 
     /// What a run of this verb would execute for a staging of this configuration.
@@ -291,28 +295,5 @@ impl Wrappers {
         let (mut stdout, mut stderr) = (Captured::default(), Tail::default());
         let ended = supervise(spec, control, Sinks::Apart(&mut stdout, &mut stderr)).await;
         Answer::new(ended, stdout, stderr, report::cause(&folder.report())).map_err(failed)
-    }
-}
-
-fn digest(path: &Path) -> Option<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut regular::open(path).ok()?, &mut HashWriter(&mut hash)).ok()?;
-    let mut hex = String::new();
-    for byte in hash.finalize() {
-        write!(hex, "{byte:02x}").ok()?;
-    }
-    Some(hex)
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

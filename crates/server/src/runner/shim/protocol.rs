@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::boottime::Moment;
+use crate::runner::executable::Pinned;
 
 /// What to run, and for how long.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(crate) struct Spec {
     pub(crate) limit_ms: u64,
     /// Between SIGTERM and SIGKILL, in milliseconds.
     pub(crate) grace_ms: u64,
+    /// What the wrapper's file has to be when it is executed, where that was fixed before.
+    #[serde(default)]
+    pub(crate) pinned: Option<Pinned>,
 }
 
 /// What `dms` says after the spec.
