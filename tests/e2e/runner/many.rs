@@ -25,7 +25,7 @@ fn most_at_once(records: &[Record]) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_updates_at_once_wait_for_eight_places_and_no_wait_counts_for_a_limit() {
     const COUNT: usize = 40;
-    let world = World::start("[limits]\nupdate = 5\n", &[], |setup| setup.argument("--max-runs=8")).await;
+    let world = World::start("[limits]\nupdate = 10\n", &[], |setup| setup.argument("--max-runs=8")).await;
     let names: Vec<String> = (0..COUNT).map(|number| format!("demo-{number:02}")).collect();
     for name in &names {
         world.create(name).await;
@@ -34,8 +34,11 @@ async fn forty_updates_at_once_wait_for_eight_places_and_no_wait_counts_for_a_li
         world.wait_status(name, Status::Running).await;
     }
     std::fs::remove_file(world.file("records")).expect("the creates are written down");
-    // The first ones take long enough that the last ones wait for longer than an update may run.
-    world.script("update", "until [ -e go ] || [ $SECONDS -ge 2 ]; do sleep 0.02; done");
+    // The first ones wait until all are asked for, and then take long enough that the last ones wait for longer than an
+    // update may run.
+    let until = |what: &str| format!("until {what}; do sleep 0.02; done");
+    let script = [until("[ -e asked ]"), "SECONDS=0".to_owned(), until("[ -e go ] || [ $SECONDS -ge 3 ]")];
+    world.script("update", &script.join("\n"));
     let asked = Instant::now();
     let mut runs = Vec::new();
     for name in &names {
@@ -51,8 +54,9 @@ async fn forty_updates_at_once_wait_for_eight_places_and_no_wait_counts_for_a_li
     assert!(queued >= COUNT - 16 && ahead.len() == queued, "{queued} wait, {ahead:?} are ahead of them");
     assert!(ahead.iter().enumerate().all(|(place, ahead)| *ahead as usize == place), "each has its place: {ahead:?}");
 
+    std::fs::write(world.file("asked"), "").expect("a file");
     eventually("it has waited for longer than its limit", SOON, async || {
-        (asked.elapsed() > Duration::from_secs(6)).then_some(())
+        (asked.elapsed() > Duration::from_secs(11)).then_some(())
     })
     .await;
     std::fs::write(world.file("go"), "").expect("a file");
