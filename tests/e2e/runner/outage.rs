@@ -97,6 +97,27 @@ async fn a_database_that_is_away_for_20_s_is_told_meanwhile_and_missed_by_nobody
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_lease_of_a_check_that_ended_while_the_database_was_away_keeps_nobody_waiting() {
+    let cluster = Cluster::start();
+    let world = World::on(&cluster.url(), "", &[], |setup| setup).await;
+    world.create("demo").await;
+    world.wait_status("demo", Status::Running).await;
+    world.script("check", "touch begun; until [ -e go ]; do sleep 0.02; done; touch ended");
+    world.wait_for_file("begun").await;
+    cluster.crash();
+    let away = Instant::now();
+    std::fs::write(world.file("go"), "").expect("a file");
+    world.wait_for_file("ended").await;
+    // By then it has been tried in vain to give the lease back.
+    eventually("a while", SOON, async || (away.elapsed() > Duration::from_secs(8)).then_some(())).await;
+    cluster.again();
+    eventually("dms is ready again", SOON, async || (world.probe("/readyz").await.0 == 200).then_some(())).await;
+    world.post("/stagings/demo/delete", json!({})).await;
+    // Much sooner than the lease would expire.
+    world.wait_status("demo", Status::Archived).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_down_for_longer_than_the_wait_for_a_pass_asks_before_it_gives_up() {
     let mut world = World::start("", &[], |setup| setup.argument("--status-timeout=2s")).await;
     world.script("check", "[ -e passes ] || exit 1");

@@ -227,30 +227,28 @@ impl Lease<'_> {
         let asked = Moment::now();
         let of = (self.run, self.attempt);
         let take = leases::take_check(&inner.pool, self.staging, inner.owner, of, inner.times.lease_ttl);
-        match tokio::time::timeout(LEASE_TIMEOUT, take).await {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => return None,
-            Ok(Err(_)) | Err(_) => {
-                // Perhaps it was taken, and the answer was lost.
-                self.release(inner).await;
-                return None;
-            }
+        if !matches!(tokio::time::timeout(LEASE_TIMEOUT, take).await, Ok(Ok(true))) {
+            // Perhaps it was taken, and the answer was lost; or the one before could not be given back. Whoever has the only
+            // place of a staging here knows that no lease of a check is in use.
+            release(inner, self.staging).await;
+            return None;
         }
         self.holding.move_deadline(asked.after(inner.lease_life()));
         let answer = inner.wrappers.ask(program, About::Staging(subject), control).await;
-        self.release(inner).await;
+        release(inner, self.staging).await;
         let cut_short = matches!(&answer, Ok(Answer { ended: Ended::Stopped | Ended::Lost, .. }));
         (!cut_short).then_some(answer)
     }
+}
 
-    /// What cannot be released expires: then the next one waits for that.
-    async fn release(&self, inner: &Inner) {
-        let release = leases::release_check(&inner.pool, self.staging, inner.owner);
-        match tokio::time::timeout(LEASE_TIMEOUT, release).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(staging.name = %self.staging, %error, "a lease is left to expire"),
-            Err(_) => tracing::debug!(staging.name = %self.staging, "a lease is left to expire"),
-        }
+/// Gives the lease of a check of this `dms` back. What cannot be given back is so by the next one who finds it in the way,
+/// or expires.
+pub(crate) async fn release(inner: &Inner, staging: &StagingName) {
+    let release = leases::release_check(&inner.pool, staging, inner.owner);
+    match tokio::time::timeout(LEASE_TIMEOUT, release).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(staging.name = %staging, %error, "a lease is not given back yet"),
+        Err(_) => tracing::debug!(staging.name = %staging, "a lease is not given back yet"),
     }
 }
 

@@ -15,7 +15,7 @@ use super::executable::Executable;
 use super::held::{Holding, StopReason};
 use super::supervise::{Control, Ended, Sinks, supervise};
 use super::wrapper::Lifecycle;
-use super::{Inner, report};
+use super::{Inner, checks, report};
 
 /// How long the end of a run waits for the end of its output to be stored.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(3);
@@ -105,7 +105,12 @@ impl Task {
         let lease = LeaseOp::Claim { owner: inner.owner, run, attempt };
         match inner.report(&report, Some(lease)).await {
             Answer::Accepted => true,
-            Answer::Refused | Answer::Lease => false,
+            Answer::Refused => false,
+            Answer::Lease => {
+                // Perhaps that of a check which could not be given back while the database was away.
+                checks::release(inner, &self.staging).await;
+                false
+            }
         }
     }
 
