@@ -81,46 +81,46 @@ fn is_error(error: &sqlx::Error) -> bool {
     answer.is_some_and(|answer| answer.severity() == PgSeverity::Error)
 }
 
-/// A batch as the parallel arrays that `append_batch` takes.
+/// A batch as the parallel arrays that `append_batch` takes. What may be long is borrowed from its commands.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct Batch<'a> {
     ids: Vec<Uuid>,
-    macs: Vec<Vec<u8>>,
-    streams: Vec<String>,
+    macs: Vec<&'a [u8]>,
+    streams: Vec<&'a str>,
     expects: Vec<i64>,
     counts: Vec<i64>,
     runs: Vec<Option<Uuid>>,
-    events: Events,
+    events: Events<'a>,
     leases: Leases,
 }
 
 #[derive(Debug, Default)]
-struct Events {
+struct Events<'a> {
     commands: Vec<i32>,
-    streams: Vec<String>,
+    streams: Vec<&'a str>,
     versions: Vec<i64>,
-    types: Vec<String>,
+    types: Vec<&'a str>,
     schemas: Vec<i16>,
-    data: Vec<String>,
-    metas: Vec<String>,
+    data: Vec<&'a str>,
+    metas: Vec<&'a str>,
 }
 
 #[derive(Debug, Default)]
 struct Leases {
     commands: Vec<i32>,
-    operations: Vec<String>,
+    operations: Vec<&'static str>,
     owners: Vec<Uuid>,
     starts: Vec<i32>,
     runs: Vec<Uuid>,
     attempts: Vec<i32>,
 }
 
-impl Batch {
+impl<'a> Batch<'a> {
     /// Adds a command; no other of this batch has its id or its stream.
-    pub(super) fn push(&mut self, append: &Append, meta: &str) {
+    pub(super) fn push(&mut self, append: &'a Append, meta: &'a str) {
         self.ids.push(append.command.id.0);
-        self.macs.push(append.command.mac.0.to_vec());
-        self.streams.push(append.stream.as_str().to_owned());
+        self.macs.push(&append.command.mac.0);
+        self.streams.push(append.stream.as_str());
         self.expects.push(append.expected.0);
         self.counts.push(i64::try_from(append.events.len()).expect("invariant: an append has few events"));
         self.runs.push(append.run.map(|run| run.0));
@@ -129,12 +129,12 @@ impl Batch {
         for event in &append.events {
             version = version.next();
             self.events.commands.push(command);
-            self.events.streams.push(append.stream.as_str().to_owned());
+            self.events.streams.push(append.stream.as_str());
             self.events.versions.push(version.0);
-            self.events.types.push(event.event_type.to_owned());
+            self.events.types.push(event.event_type);
             self.events.schemas.push(event.schema);
-            self.events.data.push(event.data.get().to_owned());
-            self.events.metas.push(meta.to_owned());
+            self.events.data.push(event.data.get());
+            self.events.metas.push(meta);
         }
         if let Some(operation) = &append.lease {
             self.leases.push(command, operation);
@@ -157,20 +157,20 @@ impl Batch {
                  FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
                                    $19, $20)"#,
             &self.ids,
-            &self.macs,
-            &self.streams,
+            &self.macs as &[&[u8]],
+            &self.streams as &[&str],
             &self.expects,
             &self.counts,
             &self.runs as &[Option<Uuid>],
             &events.commands,
-            &events.streams,
+            &events.streams as &[&str],
             &events.versions,
-            &events.types,
+            &events.types as &[&str],
             &events.schemas,
-            &events.data,
-            &events.metas,
+            &events.data as &[&str],
+            &events.metas as &[&str],
             &leases.commands,
-            &leases.operations,
+            &leases.operations as &[&str],
             &leases.owners,
             &leases.starts,
             &leases.runs,
@@ -194,7 +194,7 @@ impl Leases {
             LeaseOp::Break { by, run, attempt } => ("break", by, run, attempt),
         };
         self.commands.push(command);
-        self.operations.push(name.to_owned());
+        self.operations.push(name);
         self.owners.push(owner.id);
         self.starts.push(int(owner.start));
         self.runs.push(run.0);

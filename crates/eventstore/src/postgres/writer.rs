@@ -206,17 +206,15 @@ impl Writer {
         mut perhaps_appended: bool,
     ) -> Result<Vec<Verdict>, Failure> {
         let mut error = Arc::new(sqlx::Error::PoolTimedOut);
-        let mut batch = batch_of(jobs);
         let mut pause = PAUSES.0;
         loop {
             let now = Instant::now();
             let late: Vec<_> = jobs.extract_if(.., |job| job.deadline <= now).collect();
             if !late.is_empty() {
                 answer(late, Err(Failure { refused: false, perhaps_appended, error: Arc::clone(&error) }));
-                batch = batch_of(jobs);
             }
             let Some(earliest) = jobs.iter().map(|job| job.deadline).min() else { return Ok(Vec::new()) };
-            let certainty = match self.send(&batch, earliest.max(now + TRY_MIN)).await {
+            let certainty = match self.send(&batch_of(jobs), earliest.max(now + TRY_MIN)).await {
                 // What an earlier attempt of this very call has appended is no repetition to its callers.
                 Ok(verdicts) if perhaps_appended => return Ok(verdicts.into_iter().map(Verdict::first_told).collect()),
                 Ok(verdicts) => return Ok(verdicts),
@@ -240,7 +238,7 @@ impl Writer {
     }
 
     /// Sends a batch once; gives up at the deadline.
-    async fn send(&mut self, batch: &Batch, deadline: Instant) -> Result<Vec<Verdict>, (Certainty, sqlx::Error)> {
+    async fn send(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Vec<Verdict>, (Certainty, sqlx::Error)> {
         let sent = match timeout_at(deadline, self.open()).await.unwrap_or_else(|_| Err(timed_out())) {
             Ok(open) => self.send_on(open, batch, deadline.min(Instant::now() + ANSWER_TIMEOUT)).await,
             Err(error) => Err((Certainty::NotAppended, error)),
@@ -272,7 +270,7 @@ impl Writer {
     async fn send_on(
         &mut self,
         mut open: Open,
-        batch: &Batch,
+        batch: &Batch<'_>,
         deadline: Instant,
     ) -> Result<Vec<Verdict>, (Certainty, sqlx::Error)> {
         let sent = batch.send(&mut open.connection, self.lease_ttl);
@@ -314,7 +312,7 @@ struct Failure {
     error: Arc<sqlx::Error>,
 }
 
-fn batch_of(jobs: &[Job]) -> Batch {
+fn batch_of(jobs: &[Job]) -> Batch<'_> {
     let mut batch = Batch::default();
     for job in jobs {
         batch.push(&job.append, &job.meta);
