@@ -72,7 +72,7 @@ async fn run_rough(url: &str, count: usize) -> Vec<Finding> {
     let (findings, sums) = rack.settle().await;
     table(&[
         ("commands, copies and repetitions not counted", count.to_string()),
-        ("answers, each the one that its key was first given", answers.to_string()),
+        ("answers to them", answers.to_string()),
     ]);
     books(&findings, &sums);
     findings

@@ -2,6 +2,7 @@
 //! has asked long before. What it was told is what the log holds.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -24,6 +25,8 @@ const REMEMBERED: usize = 500;
 struct Rough {
     client: Client,
     targets: Targets,
+    /// Refused after a copy of them was cut off, which may be on its way still.
+    unsure: Arc<Mutex<Vec<Command>>>,
 }
 
 impl Rough {
@@ -55,7 +58,18 @@ impl Rough {
                 self.client.keep(&command, &answer, begun.elapsed());
             }
         }
-        self.client.settle(command, dice.clone()).await;
+        if !self.client.is_accepted(command.clone(), dice.clone()).await {
+            self.unsure.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        }
+    }
+
+    /// A refusal is not remembered, and a copy that was cut off may arrive after it: asked again when nothing is on its way
+    /// any more, the key tells what became of it.
+    async fn make_sure(&self, mut dice: Dice) {
+        let unsure = std::mem::take(&mut *self.unsure.lock().unwrap_or_else(PoisonError::into_inner));
+        for command in unsure {
+            self.client.settle(command, Dice::new(dice.number())).await;
+        }
     }
 }
 
@@ -80,7 +94,7 @@ pub fn setup(setup: Setup) -> Setup {
 /// # Panics
 /// When a client has panicked.
 pub async fn go(rack: &Rack, count: usize, mut show: impl FnMut(usize)) {
-    let rough = Rough { client: rack.client.clone(), targets: rack.targets().clone() };
+    let rough = Rough { client: rack.client.clone(), targets: rack.targets().clone(), unsure: Arc::default() };
     let stagings: Vec<String> = (0..STAGINGS).map(|number| format!("s-{number:02}")).collect();
     let mut dice = Dice::of(rack.seed, &["rough"]);
     let (mut sent, mut remembered) = (JoinSet::new(), Vec::<Command>::new());
@@ -99,4 +113,5 @@ pub async fn go(rack: &Rack, count: usize, mut show: impl FnMut(usize)) {
         show(number);
     }
     sent.join_all().await;
+    rough.make_sure(dice).await;
 }
