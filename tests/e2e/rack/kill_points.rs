@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dm_tests::dms::Setup;
+use dm_tests::eventually::pause;
 use dm_tests::postgres::Database;
 use dm_tests::rack::client::Command;
 use dm_tests::rack::dice::Dice;
@@ -69,7 +70,9 @@ impl Wired {
                     let command = Command::new(format!("the-{verb}-of-{name}"), verb, &name, tag);
                     let mut dice = Dice::of(seed, &[verb, &name]);
                     // Refused as long as the one before is under way.
-                    while !client.is_accepted(command.clone(), Dice::new(dice.number())).await {}
+                    while !client.is_accepted(command.clone(), Dice::new(dice.number())).await {
+                        pause(Duration::from_millis(50)).await;
+                    }
                 }
             }
         };
