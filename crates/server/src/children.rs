@@ -39,7 +39,9 @@ pub(crate) fn adopted(mut living: impl FnMut(Seen)) -> bool {
     let started = lock();
     processes::look_at_children(Pid::this(), |child| {
         if started.contains(&child.process) {
-        } else if child.is_zombie {
+            return;
+        }
+        if child.is_zombie {
             // It is a zombie and ours, so this neither waits nor fails.
             let _ = waitpid(child.process.pid(), Some(WaitPidFlag::WNOHANG));
         } else {
