@@ -53,6 +53,17 @@ impl World {
         Pid::from_raw(text.trim().parse().expect("a process id"))
     }
 
+    /// Kills `dms` in a create whose wrapper ends by no signal that it hears, and stops its shim.
+    async fn leave_a_stopped_shim(&mut self) -> Pid {
+        self.hostile("create", STUBBORN);
+        self.create("demo").await;
+        let shim = self.shim().await;
+        self.dms.kill();
+        stop(shim).await;
+        assert!(self.rabbits(), "a stopped shim ends nothing");
+        shim
+    }
+
     fn attempts(&self) -> Vec<u32> {
         self.records().iter().filter(|record| record.is_start).map(|record| record.attempt).collect()
     }
@@ -148,12 +159,7 @@ fn has_ended(process: Pid) -> bool {
 async fn a_stopped_shim_whose_dms_was_killed_is_woken_by_the_next_start_and_ends_its_tree() {
     // The grace leaves time to stop it: before that the kernel wakes it, as its parent dies.
     let mut world = World::start("", &[], |setup| setup.argument("--grace=4s")).await;
-    world.hostile("create", STUBBORN);
-    world.create("demo").await;
-    let shim = world.shim().await;
-    world.dms.kill();
-    stop(shim).await;
-    assert!(world.rabbits(), "a stopped shim ends nothing");
+    let shim = world.leave_a_stopped_shim().await;
     world = restart(world).await;
     world.wait_status("demo", Status::Running).await;
     assert!(!world.rabbits(), "something is left");
@@ -170,12 +176,7 @@ fn short(setup: Setup) -> Setup {
 async fn a_stopped_shim_whose_dms_was_killed_is_woken_by_another_dms_of_the_machine() {
     let short = |setup| short(setup).argument("--lease-ttl=6s").argument("--grace=2s");
     let mut world = World::start("", &[], short).await;
-    world.hostile("create", STUBBORN);
-    world.create("demo").await;
-    let shim = world.shim().await;
-    world.dms.kill();
-    stop(shim).await;
-    assert!(world.rabbits(), "a stopped shim ends nothing");
+    world.leave_a_stopped_shim().await;
     let setup = short(world.setup());
     let other = tokio::task::spawn_blocking(move || setup.start()).await.expect("dms starts");
     world.wait_for_file("second").await;
