@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use dm_tests::dms::{Setup, executable};
 use dm_tests::postgres::Database;
+use dm_tests::processes;
 use tokio::runtime::Runtime;
 
 use crate::Plan;
@@ -30,10 +31,9 @@ pub(crate) fn measure(runtime: &Runtime, plan: Plan, progress: &Progress, table:
     let database = runtime.block_on(Database::empty());
     let dms = Setup::new().database(&database).start();
     std::thread::sleep(IDLE);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", dms.pid())).context("the kernel's word on dms")?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = resident.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
-    table.remark("memory of an idle dms", &format!("{:.1} MiB resident", kib / 1024.0));
+    let memory = processes::memory(dms.pid()).context("dms has ended")?;
+    let (mib, tenths) = (memory.resident / 1024, memory.resident % 1024 * 10 / 1024);
+    table.remark("memory of an idle dms", &format!("{mib}.{tenths} MiB resident"));
     Ok(())
 }
 

@@ -69,3 +69,22 @@ pub fn parent(pid: Pid) -> Option<Pid> {
     let (_, numbers) = stat.rsplit_once(") ")?;
     numbers.split(' ').nth(1)?.parse().ok().map(Pid::from_raw)
 }
+
+/// What a process holds in memory, in KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At most so far.
+    pub peak: u64,
+}
+
+/// The memory of a process, by `/proc/PID/status`; none when it is no more.
+pub fn memory(pid: Pid) -> Option<Memory> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib = |name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some(Memory { resident: kib("VmRSS:")?, peak: kib("VmHWM:")? })
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dm_api::{Accepted, Status, runs::output};
 use dm_tests::cluster::Cluster;
 use dm_tests::eventually::eventually;
+use dm_tests::processes;
 
 use super::world::{SOON, World};
 
@@ -33,12 +34,9 @@ fn flood() -> String {
 impl World {
     /// Bytes of memory of `dms`: as many as it has now, and as it had at most since the last [`World::forget_peak`].
     fn memory(&self) -> (usize, usize) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.dms.pid())).expect("dms runs");
-        let value = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name)).expect("it stands there");
-            line.split_ascii_whitespace().nth(1).expect("a number").parse::<usize>().expect("a number") * 1024
-        };
-        (value("VmRSS:"), value("VmHWM:"))
+        let memory = processes::memory(self.dms.pid()).expect("dms runs");
+        let bytes = |kib: u64| usize::try_from(kib * 1024).expect("it is in memory");
+        (bytes(memory.resident), bytes(memory.peak))
     }
 
     fn forget_peak(&self) {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::dms::Setup;
 use crate::eventually::pause;
-use crate::processes::{self, parent};
+use crate::processes::{self, memory, parent};
 use crate::rack::Rack;
 use crate::rack::client::Command;
 use crate::rack::dice::Dice;
@@ -120,7 +120,7 @@ pub async fn go(rack: &mut Rack, time: Duration, mut show: impl FnMut(&Sample)) 
         settled = by_now;
         let sample = Sample {
             second,
-            memory_kib: rack.replicas.iter().map(|dms| memory(dms.pid())).collect(),
+            memory_kib: rack.replicas.iter().map(|dms| memory(dms.pid()).map_or(0, |memory| memory.resident)).collect(),
             files: rack.replicas.iter().map(|dms| files(dms.pid())).collect(),
             lag: lag(rack).await,
             settled: waited.len(),
@@ -173,13 +173,6 @@ fn strike(
 fn shims(dms: Pid) -> Vec<Pid> {
     let all = processes::named("run-shim");
     all.into_iter().map(|process| process.pid).filter(|pid| parent(*pid) == Some(dms)).collect()
-}
-
-/// Resident memory of a process, in KiB; 0 when it is no more.
-pub fn memory(pid: Pid) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 fn files(pid: Pid) -> usize {
