@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dm-projector", &["dm-domain", "dm-eventstore"]),
     ("dm-server", &["dm-api", "dm-domain", "dm-eventstore", "dm-projector"]),
     ("dm-cli", &["dm-api", "dm-domain"]),
+    ("dm-kubernetes", &[]),
     ("dm-bench", &["dm-api", "dm-domain", "dm-eventstore", "dm-tests"]),
 ];
 
