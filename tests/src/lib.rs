@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod dms;
 pub mod eventually;
+pub mod kubernetes;
 pub mod postgres;
 pub mod processes;
 pub mod proxy;

@@ -1,0 +1,298 @@
+//! A real Kubernetes control plane for tests: etcd, the API server, controllers, a scheduler, and kwok, which plays nodes
+//! and pods as the stages in `tests/kubernetes/stages` say. It decides nothing about DM.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::eventually::eventually_blocking;
+use crate::processes;
+use layout::Layout;
+use programs::{Keeper, Program};
+
+mod client;
+mod layout;
+mod namespace;
+mod programs;
+
+pub use client::{Client, feed, run};
+pub use namespace::{Namespace, Reclaim, Rules};
+
+/// Names the folder of the control plane that tests share.
+pub const SHARED: &str = "DM_TEST_KUBERNETES";
+
+/// From the first program to a cluster on which something could run.
+const START: Duration = Duration::from_secs(90);
+/// Until everything that has to do with a control plane is gone.
+const STOP: Duration = Duration::from_secs(20);
+/// The name of the kubeconfig and of the link to the tools in a folder.
+const KUBECONFIG: &str = "kubeconfig";
+const TOOLS: &str = "tools";
+
+/// All programs, in the order in which they start; all but the first two need the API server.
+const PROGRAMS: [&str; 5] = ["etcd", API, "kube-controller-manager", "kube-scheduler", "kwok"];
+const API: &str = "kube-apiserver";
+
+/// A cluster to test on. Whoever asks is its administrator.
+#[derive(Debug)]
+pub struct Plane {
+    client: Client,
+    own: Option<Own>,
+}
+
+/// What was started, in the order in which it ends.
+struct Own {
+    running: Mutex<Vec<Program>>,
+    keeper: Keeper,
+    layout: Layout,
+    folder: TempDir,
+}
+
+impl Plane {
+    /// One of the test's own, which it may stop and freeze; it ends with this value.
+    ///
+    /// # Panics
+    /// When the tools are not built, or it does not start.
+    pub fn own() -> Self {
+        let tools = tools();
+        let folder = tempfile::Builder::new().prefix("dm-kubernetes-").tempdir_in("/var/tmp").expect("a folder");
+        std::os::unix::fs::symlink(&tools, folder.path().join(TOOLS)).expect("the folder is ours");
+        let layout = Layout::write(folder.path());
+        let client = Client::new(layout.kubeconfig(), tools);
+        let own = Own { running: Mutex::default(), keeper: Keeper::new(), layout, folder };
+        let plane = Self { client, own: Some(own) };
+        plane.own_or_panic().start(&PROGRAMS[..2]);
+        plane.wait_for_api();
+        plane.client.apply(&layout::nodes());
+        plane.own_or_panic().start(&PROGRAMS[2..]);
+        plane.wait_for_the_rest();
+        plane
+    }
+
+    /// The one that all tests of a run share, or the cluster that the caller has named by `KUBECONFIG`. In it a test keeps
+    /// to namespaces of its own.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn shared() -> Self {
+        let client = match (env::var_os(SHARED), env::var_os("KUBECONFIG")) {
+            (Some(folder), _) => {
+                let folder = PathBuf::from(folder);
+                Client::new(folder.join(KUBECONFIG), folder.join(TOOLS))
+            }
+            (None, Some(kubeconfig)) => Client::new(kubeconfig, tools()),
+            (None, None) => panic!(
+                "this test needs a cluster: run it by `script/test kubernetes NAME`, which starts one, or give \
+                 KUBECONFIG to use another"
+            ),
+        };
+        Self { client, own: None }
+    }
+
+    /// The folder with everything of it; that of the kubeconfig where it is somebody else's.
+    pub fn folder(&self) -> &Path {
+        self.kubeconfig().parent().unwrap_or(Path::new("/"))
+    }
+
+    /// A namespace that nobody else uses; it is deleted with the value.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn namespace(&self) -> Namespace {
+        Namespace::new(self.client.clone())
+    }
+
+    /// What each program says of its version, a line each.
+    ///
+    /// # Panics
+    /// When one does not start.
+    pub fn versions(&self) -> String {
+        let ask = |name: &str, arguments: &[&str]| {
+            let said = run(self.tool(name).args(arguments));
+            format!("{name}: {}\n", said.lines().next().unwrap_or_default().trim())
+        };
+        let servers: String = PROGRAMS.iter().map(|name| ask(name, &["--version"])).collect();
+        let clients =
+            [("kubectl", &["version", "--client"][..]), ("helm", &["version", "--short"]), ("kubedog", &["version"])];
+        let clients: String = clients.iter().map(|(name, arguments)| ask(name, arguments)).collect();
+        servers + &clients
+    }
+
+    /// Stops the API server, as for maintenance; the others go on without it.
+    ///
+    /// # Panics
+    /// When it does not run, or the plane is not the test's own.
+    pub fn stop_api(&self) {
+        let mut running = self.own_or_panic().running();
+        let at = running.iter().position(|program| program.name() == API).expect("the API server runs");
+        running.remove(at).stop();
+    }
+
+    /// Starts it again, and everything that needs it, too: after an outage they try again ever more rarely.
+    ///
+    /// # Panics
+    /// When it runs or does not start, or the plane is not the test's own.
+    pub fn start_api(&self) {
+        let own = self.own_or_panic();
+        assert!(own.running().iter().all(|program| program.name() != API), "the API server runs");
+        own.running().retain(|program| PROGRAMS[..2].contains(&program.name()));
+        own.start(&PROGRAMS[1..2]);
+        self.wait_for_api();
+        own.start(&PROGRAMS[2..]);
+        self.wait_for_the_rest();
+    }
+
+    /// Stops the clock of the API server: it takes connections and says nothing.
+    ///
+    /// # Panics
+    /// When it does not run, or the plane is not the test's own.
+    pub fn freeze_api(&self) {
+        self.own_or_panic().signal_api(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on, and waits until it answers.
+    ///
+    /// # Panics
+    /// As [`Plane::freeze_api`].
+    pub fn thaw_api(&self) {
+        self.own_or_panic().signal_api(Signal::SIGCONT);
+        self.wait_for_api();
+    }
+
+    /// The processes of it; none when it is not the test's own.
+    pub fn pids(&self) -> Vec<Pid> {
+        self.own.iter().flat_map(|own| own.running().iter().map(Program::pid).collect::<Vec<_>>()).collect()
+    }
+
+    fn own_or_panic(&self) -> &Own {
+        self.own.as_ref().expect("a plane that others use is not stopped: take Plane::own()")
+    }
+
+    fn wait_for_api(&self) {
+        self.wait("the API server is ready", |plane| {
+            plane.kubectl().args(["get", "--raw=/readyz", "--request-timeout=2s"]).output()
+        });
+    }
+
+    /// Until nodes are ready, and the account is there without which no pod is made.
+    fn wait_for_the_rest(&self) {
+        let template = "--template={{range .items}}{{range .status.conditions}}{{if eq .type \"Ready\"}}{{.status}} {{end}}{{end}}{{end}}";
+        self.wait("nodes are ready", |plane| {
+            let mut asked = plane.kubectl().args(["get", "nodes", "-o", "go-template", template]).output()?;
+            let ready = String::from_utf8_lossy(&asked.stdout).trim() == "True True";
+            asked.stdout = if ready { b"ok".to_vec() } else { asked.stdout };
+            Ok(asked)
+        });
+        self.wait("the account of pods is there", |plane| {
+            let mut asked =
+                plane.kubectl().args(["-n", "default", "get", "serviceaccount", "default", "-o", "name"]).output()?;
+            asked.stdout = if asked.status.success() { b"ok".to_vec() } else { asked.stdout };
+            Ok(asked)
+        });
+    }
+
+    /// Until a call prints `ok`. One program that has ended is the end of waiting.
+    fn wait(&self, what: &str, look: impl Fn(&Self) -> std::io::Result<std::process::Output>) {
+        let began = Instant::now();
+        eventually_blocking(what, START, || {
+            let own = self.own_or_panic();
+            let ended = own.running().iter_mut().find_map(|program| (!program.is_up()).then(|| program.name()));
+            if let Some(name) = ended {
+                panic!("{name} has ended after {:?}, while it was waited until {what}", began.elapsed());
+            }
+            let said = look(self).expect("kubectl can be started");
+            (said.stdout == b"ok").then_some(())
+        });
+    }
+}
+
+impl Deref for Plane {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Own {
+    fn running(&self) -> MutexGuard<'_, Vec<Program>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, names: &[&'static str]) {
+        let tools = self.folder.path().join(TOOLS);
+        for name in names {
+            let program = Program::start(&self.keeper, &tools, self.folder.path(), name, &self.layout.arguments(name));
+            self.running().push(program);
+        }
+    }
+
+    fn signal_api(&self, signal: Signal) {
+        let running = self.running();
+        running.iter().find(|program| program.name() == API).expect("the API server runs").signal(signal);
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Own").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let panicking = std::thread::panicking();
+        // Without etcd the API server would not end.
+        for program in self.running().drain(..).rev() {
+            if panicking {
+                eprint!("{}", program.tail());
+            }
+            drop(program);
+        }
+        let folder = self.folder.path();
+        if panicking {
+            processes::of(folder).iter().for_each(processes::Process::kill);
+            return;
+        }
+        let mut left = Vec::new();
+        eventually_blocking("everything of the control plane has ended", STOP, || {
+            left = processes::of(folder);
+            left.is_empty().then_some(())
+        });
+    }
+}
+
+/// The folder of the pinned programs.
+///
+/// # Panics
+/// When they are not built.
+pub fn tools() -> PathBuf {
+    let script = layout::tree("script/lib/kubernetes-tools");
+    let said = Command::new(script).arg("--print").output().expect("the script is there");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    PathBuf::from(String::from_utf8(said.stdout).expect("a path").trim())
+}
+
+/// A chart of `tests/kubernetes/charts`.
+pub fn chart(name: &str) -> PathBuf {
+    layout::tree("tests/kubernetes/charts").join(name)
+}
+
+/// `PATH` with a folder before it.
+pub fn path_with(folder: &Path) -> OsString {
+    let mut path = folder.as_os_str().to_owned();
+    if let Some(before) = env::var_os("PATH") {
+        path.push(":");
+        path.push(before);
+    }
+    path
+}
