@@ -73,6 +73,7 @@ impl Plane {
         plane.own_or_panic().start(&PROGRAMS[..2]);
         plane.wait_for_api();
         plane.client.apply(&layout::nodes());
+        plane.definitions();
         plane.own_or_panic().start(&PROGRAMS[2..]);
         plane.wait_for_the_rest();
         plane
@@ -109,6 +110,15 @@ impl Plane {
     /// When the cluster refuses it.
     pub fn namespace(&self) -> Namespace {
         Namespace::new(self.client.clone())
+    }
+
+    /// Makes the kinds of `tests/kubernetes/crds` known; a plane of ours knows them from the start.
+    ///
+    /// # Panics
+    /// When the cluster refuses them.
+    pub fn definitions(&self) {
+        let folder = layout::tree("tests/kubernetes/crds");
+        run(self.kubectl().args(["apply", "--server-side", "-f"]).arg(folder));
     }
 
     /// What each program says of its version, a line each.
