@@ -51,3 +51,16 @@ live() {
 build() {
   live 'build dms and dmc' cargo build --locked -p dm-server -p dm-cli
 }
+
+# Builds the wrappers for Kubernetes as one static program, and puts it where the verbs in their folder point. One that is
+# the same is left as it is: a `dms` may be calling it.
+build_wrappers() {
+  local host program=wrappers/kubernetes/dm-kubernetes
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  live 'build wrappers/kubernetes' cargo build --locked --release -p dm-kubernetes --target "$host" \
+    --config "target.$host.rustflags=['-C', 'target-feature=+crt-static']"
+  if ! cmp -s "target/$host/release/dm-kubernetes" "$program"; then
+    cp "target/$host/release/dm-kubernetes" "$program.$$"
+    mv "$program.$$" "$program"
+  fi
+}

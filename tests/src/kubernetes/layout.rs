@@ -50,7 +50,7 @@ impl Layout {
             .expect("the folder is ours");
         let cluster = json!({"server": layout.server(), "certificate-authority": layout.path("certs/apiserver.crt")});
         write_kubeconfig(&layout.kubeconfig(), &cluster, &token.to_string());
-        fs::write(layout.path("kwok.yaml"), layout.stages()).expect("the folder is ours");
+        fs::write(layout.path("kwok.yaml"), stages()).expect("the folder is ours");
         layout
     }
 
@@ -155,31 +155,31 @@ impl Layout {
             format!("--server-address=127.0.0.1:{}", self.ports.kwok),
         ]
     }
+}
 
-    /// The stages of the tree, and the logs of every container.
-    fn stages(&self) -> String {
-        let source = tree("tests/kubernetes/stages");
-        let mut all = String::new();
-        let mut files: Vec<PathBuf> =
-            fs::read_dir(&source).expect("the tree has stages").flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
-            let text = fs::read_to_string(file).expect("a stage can be read");
-            let _ = writeln!(all, "---\n{text}");
-        }
-        let logs = json!({
-            "apiVersion": "kwok.x-k8s.io/v1alpha1",
-            "kind": "ClusterLogs",
-            "metadata": {"name": "all"},
-            "spec": {"logs": [{
-                "logsFile": source.join("logs/now.log"),
-                "previousLogsFile": source.join("logs/previous.log"),
-                "follow": false,
-            }]},
-        });
-        let _ = writeln!(all, "---\n{logs}");
-        all
+/// The stages of the tree, and the logs of every container.
+fn stages() -> String {
+    let source = tree("tests/kubernetes/stages");
+    let mut all = String::new();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&source).expect("the tree has stages").flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
+        let text = fs::read_to_string(file).expect("a stage can be read");
+        let _ = writeln!(all, "---\n{text}");
     }
+    let logs = json!({
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterLogs",
+        "metadata": {"name": "all"},
+        "spec": {"logs": [{
+            "logsFile": source.join("logs/now.log"),
+            "previousLogsFile": source.join("logs/previous.log"),
+            "follow": false,
+        }]},
+    });
+    let _ = writeln!(all, "---\n{logs}");
+    all
 }
 
 /// The nodes that there are, as they are made.

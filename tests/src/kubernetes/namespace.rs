@@ -1,7 +1,7 @@
 //! A namespace of a test's own: what it makes there, volumes for its claims, and people with few rights.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -68,6 +68,11 @@ impl Namespace {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A folder for the test's own files, which goes with this value.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Who makes things in it: the administrator of the cluster.
