@@ -5,3 +5,4 @@
 
 mod json;
 mod path;
+mod schema;
