@@ -3,12 +3,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fmt;
+use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -34,9 +34,13 @@ pub const SHARED: &str = "DM_TEST_KUBERNETES";
 const START: Duration = Duration::from_secs(90);
 /// Until everything that has to do with a control plane is gone.
 const STOP: Duration = Duration::from_secs(20);
-/// The name of the kubeconfig and of the link to the tools in a folder.
+/// Where the folders of planes are, and how their names begin.
+const FOLDERS: &str = "/var/tmp";
+const PREFIX: &str = "dm-kubernetes-";
+/// What is in such a folder: the kubeconfig, a link to the tools, and a file that is locked as long as it is in use.
 const KUBECONFIG: &str = "kubeconfig";
 const TOOLS: &str = "tools";
+const LOCK: &str = "lock";
 
 /// All programs, in the order in which they start; all but the first two need the API server.
 const PROGRAMS: [&str; 5] = ["etcd", API, "kube-controller-manager", "kube-scheduler", "kwok"];
@@ -50,10 +54,13 @@ pub struct Plane {
 }
 
 /// What was started, in the order in which it ends.
+#[derive(Debug)]
 struct Own {
     running: Mutex<Vec<Program>>,
     keeper: Keeper,
     layout: Layout,
+    // Held as long as the folder is in use.
+    _lock: File,
     folder: TempDir,
 }
 
@@ -64,11 +71,13 @@ impl Plane {
     /// When the tools are not built, or it does not start.
     pub fn own() -> Self {
         let tools = tools();
-        let folder = tempfile::Builder::new().prefix("dm-kubernetes-").tempdir_in("/var/tmp").expect("a folder");
+        sweep();
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(FOLDERS).expect("a folder");
+        let lock = locked(folder.path());
         std::os::unix::fs::symlink(&tools, folder.path().join(TOOLS)).expect("the folder is ours");
         let layout = Layout::write(folder.path());
-        let client = Client::new(layout.kubeconfig(), tools);
-        let own = Own { running: Mutex::default(), keeper: Keeper::new(), layout, folder };
+        let client = Client::new(layout.kubeconfig(), tools).keeping(folder.path());
+        let own = Own { running: Mutex::default(), keeper: Keeper::new(), layout, _lock: lock, folder };
         let plane = Self { client, own: Some(own) };
         plane.own_or_panic().start(&PROGRAMS[..2]);
         plane.wait_for_api();
@@ -88,7 +97,7 @@ impl Plane {
         let client = match (env::var_os(SHARED), env::var_os("KUBECONFIG")) {
             (Some(folder), _) => {
                 let folder = PathBuf::from(folder);
-                Client::new(folder.join(KUBECONFIG), folder.join(TOOLS))
+                Client::new(folder.join(KUBECONFIG), folder.join(TOOLS)).keeping(&folder)
             }
             (None, Some(kubeconfig)) => Client::new(kubeconfig, tools()),
             (None, None) => panic!(
@@ -101,7 +110,7 @@ impl Plane {
 
     /// The folder with everything of it; that of the kubeconfig where it is somebody else's.
     pub fn folder(&self) -> &Path {
-        self.kubeconfig().parent().unwrap_or(Path::new("/"))
+        self.kubeconfig().parent().expect("a file is in a folder")
     }
 
     /// A namespace that nobody else uses; it is deleted with the value.
@@ -188,39 +197,36 @@ impl Plane {
     }
 
     fn wait_for_api(&self) {
-        self.wait("the API server is ready", |plane| {
-            plane.kubectl().args(["get", "--raw=/readyz", "--request-timeout=2s"]).output()
-        });
+        self.wait("the API server is ready", |plane| plane.says(&["get", "--raw=/readyz"]) == "ok");
     }
 
     /// Until nodes are ready, and the account is there without which no pod is made.
     fn wait_for_the_rest(&self) {
-        let template = "--template={{range .items}}{{range .status.conditions}}{{if eq .type \"Ready\"}}{{.status}} {{end}}{{end}}{{end}}";
+        const READY: &str =
+            r#"{{range .items}}{{range .status.conditions}}{{if eq .type "Ready"}}{{.status}} {{end}}{{end}}{{end}}"#;
         self.wait("nodes are ready", |plane| {
-            let mut asked = plane.kubectl().args(["get", "nodes", "-o", "go-template", template]).output()?;
-            let ready = String::from_utf8_lossy(&asked.stdout).trim() == "True True";
-            asked.stdout = if ready { b"ok".to_vec() } else { asked.stdout };
-            Ok(asked)
+            let said = plane.says(&["get", "nodes", "-o", "go-template", "--template", READY]);
+            said.split_whitespace().filter(|status| *status == "True").count() == layout::NODES.len()
         });
-        self.wait("the account of pods is there", |plane| {
-            let mut asked =
-                plane.kubectl().args(["-n", "default", "get", "serviceaccount", "default", "-o", "name"]).output()?;
-            asked.stdout = if asked.status.success() { b"ok".to_vec() } else { asked.stdout };
-            Ok(asked)
+        self.wait("pods have an account", |plane| {
+            !plane.says(&["-n", "default", "get", "serviceaccount", "default", "-o", "name"]).is_empty()
         });
     }
 
-    /// Until a call prints `ok`. One program that has ended is the end of waiting.
-    fn wait(&self, what: &str, look: impl Fn(&Self) -> std::io::Result<std::process::Output>) {
-        let began = Instant::now();
+    /// What kubectl prints; nothing when it fails.
+    fn says(&self, arguments: &[&str]) -> String {
+        let asked =
+            self.kubectl().args(arguments).arg("--request-timeout=2s").output().expect("kubectl can be started");
+        if asked.status.success() { String::from_utf8_lossy(&asked.stdout).into_owned() } else { String::new() }
+    }
+
+    /// Until something is so. One program that has ended is the end of waiting.
+    fn wait(&self, what: &str, is: impl Fn(&Self) -> bool) {
         eventually_blocking(what, START, || {
-            let own = self.own_or_panic();
-            let ended = own.running().iter_mut().find_map(|program| (!program.is_up()).then(|| program.name()));
-            if let Some(name) = ended {
-                panic!("{name} has ended after {:?}, while it was waited until {what}", began.elapsed());
+            for program in self.own_or_panic().running().iter_mut() {
+                assert!(program.is_up(), "{} has ended, while it was waited until {what}", program.name());
             }
-            let said = look(self).expect("kubectl can be started");
-            (said.stdout == b"ok").then_some(())
+            is(self).then_some(())
         });
     }
 }
@@ -252,12 +258,6 @@ impl Own {
     }
 }
 
-impl fmt::Debug for Own {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Own").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
 impl Drop for Own {
     fn drop(&mut self) {
         let panicking = std::thread::panicking();
@@ -278,6 +278,28 @@ impl Drop for Own {
             left = processes::of(folder);
             left.is_empty().then_some(())
         });
+    }
+}
+
+/// Locks a new folder against being swept. The lock has its name only when it is held.
+fn locked(folder: &Path) -> File {
+    let unnamed = folder.join("lock.new");
+    let lock = File::create(&unnamed).expect("the folder is ours");
+    lock.lock().expect("nobody else knows the file");
+    fs::rename(unnamed, folder.join(LOCK)).expect("the folder is ours");
+    lock
+}
+
+/// Removes the folders of planes whose process was killed.
+fn sweep() {
+    for entry in fs::read_dir(FOLDERS).expect("the folder is there").flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        // One that is just being made has no lock yet.
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        if ours && lock.try_lock().is_ok() {
+            // Another may be doing the same.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

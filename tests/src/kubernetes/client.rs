@@ -13,18 +13,31 @@ use serde_json::Value;
 pub struct Client {
     kubeconfig: PathBuf,
     tools: PathBuf,
+    keeps: Option<PathBuf>,
 }
 
 impl Client {
     /// With a kubeconfig, and kubectl and helm in a folder.
     pub fn new(kubeconfig: impl Into<PathBuf>, tools: impl Into<PathBuf>) -> Self {
-        Self { kubeconfig: kubeconfig.into(), tools: tools.into() }
+        Self { kubeconfig: kubeconfig.into(), tools: tools.into(), keeps: None }
+    }
+
+    /// A folder for what kubectl and helm keep for later, instead of the one of the user.
+    #[must_use]
+    pub fn keeping(mut self, folder: &Path) -> Self {
+        self.keeps = Some(folder.to_owned());
+        self
     }
 
     /// The same tools, as somebody else.
     #[must_use]
     pub fn with(&self, kubeconfig: impl Into<PathBuf>) -> Self {
-        Self::new(kubeconfig, &self.tools)
+        Self { kubeconfig: kubeconfig.into(), ..self.clone() }
+    }
+
+    /// Where a test may put files of its own.
+    pub(super) fn scratch(&self) -> &Path {
+        self.keeps.as_deref().unwrap_or(Path::new("/var/tmp"))
     }
 
     /// The file that says where the cluster is, and who asks.
@@ -54,17 +67,16 @@ impl Client {
         self.tool("helm")
     }
 
-    /// A call of any of the tools. What it keeps for later lies where the kubeconfig does.
+    /// A call of any of the tools.
     pub fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(self.tools.join(name));
         command.env("KUBECONFIG", &self.kubeconfig).env("PATH", self.path()).stdin(Stdio::null());
-        let folder = self.kubeconfig.parent().unwrap_or(Path::new("/"));
-        for (variable, below) in
-            [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
-        {
-            command.env(variable, folder.join("helm").join(below));
+        if let Some(folder) = &self.keeps {
+            command.env("KUBECACHEDIR", folder.join("kubectl"));
+            for (variable, name) in [("CACHE", "cache"), ("CONFIG", "config"), ("DATA", "data")] {
+                command.env(format!("HELM_{variable}_HOME"), folder.join("helm").join(name));
+            }
         }
-        command.env("KUBECACHEDIR", folder.join("kubectl"));
         command
     }
 

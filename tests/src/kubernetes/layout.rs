@@ -182,7 +182,10 @@ fn stages() -> String {
     all
 }
 
-/// The nodes that there are, as they are made.
+/// The names of all nodes.
+pub(super) const NODES: [&str; 2] = ["node-1", "node-2"];
+
+/// The nodes, as they are made.
 pub(super) fn nodes() -> String {
     let capacity = json!({"cpu": "256", "memory": "1Ti", "pods": "2000"});
     let node = |name: &str| {
@@ -197,7 +200,7 @@ pub(super) fn nodes() -> String {
             "status": {"allocatable": capacity, "capacity": capacity},
         })
     };
-    json!({"apiVersion": "v1", "kind": "List", "items": [node("node-1"), node("node-2")]}).to_string()
+    json!({"apiVersion": "v1", "kind": "List", "items": NODES.map(node)}).to_string()
 }
 
 /// Writes the file by which somebody with a token finds a cluster.

@@ -60,7 +60,7 @@ pub struct Namespace {
 impl Namespace {
     pub(super) fn new(client: Client) -> Self {
         let name = format!("test-{}", &Uuid::new_v4().simple().to_string()[..10]);
-        let folder = tempfile::Builder::new().prefix("dm-namespace-").tempdir_in("/var/tmp").expect("a folder");
+        let folder = tempfile::Builder::new().prefix("namespace-").tempdir_in(client.scratch()).expect("a folder");
         run(client.kubectl().args(["create", "namespace", &name]));
         Self { client, name, folder }
     }
