@@ -17,7 +17,10 @@ fn json_file(world: &World, name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_arrive_byte_for_byte_in_arguments_and_files() {
-    let world = World::start("", &[], |setup| setup.variable("SECRET_OF_DMS", "x").variable("TZ", "UTC")).await;
+    let world = World::start("", &[], |setup| {
+        setup.variable("SECRET_OF_DMS", "x").variable("TZ", "UTC").variable("DM_WRAPPER_CHART", "a 'chart' = $HOME")
+    })
+    .await;
     world.script("create", DUMP);
     let odd = " $HOME `id` \"'\\\n\ttwo lines\r\n\u{1f600} = \u{e9} ";
     let body = json!({"name": "demo", "tag": "58467965", "set": [
@@ -49,7 +52,9 @@ async fn values_arrive_byte_for_byte_in_arguments_and_files() {
     let folder = std::fs::read_to_string(world.file("folder")).expect("it was written");
     assert!(!std::path::Path::new(folder.trim()).exists(), "the files of a call go with it");
     let environment = std::fs::read_to_string(world.file("environment")).expect("it was written");
-    assert!(environment.contains("\nTZ=UTC\n") || environment.starts_with("TZ=UTC\n"), "{environment}");
+    for variable in ["TZ=UTC", "DM_WRAPPER_CHART=a 'chart' = $HOME"] {
+        assert!(environment.lines().any(|line| line == variable), "{environment}");
+    }
     assert!(!environment.contains("SECRET_OF_DMS") && !environment.contains("DM_DATABASE_URL"), "{environment}");
 }
 

@@ -3,6 +3,7 @@
 //! Secrets never stand in arguments or environment, and sealed ones never leave the process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -26,6 +27,9 @@ pub(crate) const MARK: &str = "DM_REPORT";
 pub(crate) const SHIM_MARK: &str = "DM_SHIM";
 /// Variables of `dms` that wrappers get as they are.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "KUBECONFIG"];
+/// How the names of others begin that they get too. The second are the operator's settings of the wrappers, of which `dms`
+/// knows nothing; so none of its own is called that.
+const PASSED_ON_WITH: [&str; 2] = ["XDG_", "DM_WRAPPER_"];
 
 /// What every call is told beside its subject.
 #[derive(Debug, Clone)]
@@ -149,7 +153,7 @@ impl Surroundings {
         write(&staging_values, &Tree::of(&effective.staging))?;
         write(&secrets, &serde_json::json!({"app": {}, "staging": {}}))?;
 
-        let mut env = passed_on(std::env::vars());
+        let mut env = passed_on(std::env::vars_os())?;
         for (variable, file) in [
             ("DM_HOME", &self.home),
             ("DM_APP_VALUES", &app_values),
@@ -211,8 +215,18 @@ fn public(value: &Value) -> Option<&str> {
     }
 }
 
-fn passed_on(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    variables.filter(|(name, _)| PASSED_ON.contains(&name.as_str()) || name.starts_with("XDG_")).collect()
+fn passes(name: &str) -> bool {
+    PASSED_ON.contains(&name) || PASSED_ON_WITH.iter().any(|beginning| name.starts_with(beginning))
+}
+
+fn passed_on(variables: impl Iterator<Item = (OsString, OsString)>) -> io::Result<BTreeMap<String, String>> {
+    let named = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    named.filter(|(name, _)| passes(name)).map(|(name, value)| Ok((name.clone(), utf8(value, &name)?))).collect()
+}
+
+fn utf8(value: OsString, what: &str) -> io::Result<String> {
+    let message = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{what} is not UTF-8"));
+    value.into_string().map_err(message)
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
@@ -220,8 +234,7 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
 }
 
 fn text(path: &Path) -> io::Result<String> {
-    let message = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not UTF-8", path.display()));
-    path.to_str().map(str::to_owned).ok_or_else(message)
+    utf8(path.into(), &path.display().to_string())
 }
 
 fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
@@ -271,9 +284,13 @@ impl Serialize for Tree<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use clap::Args as _;
     use dm_domain::overrides::Sealed;
 
     use super::*;
+    use crate::config::Flags;
 
     fn sealed() -> Value {
         Value::Secret(Sealed {
@@ -332,8 +349,39 @@ mod tests {
 
     #[test]
     fn only_the_named_variables_are_passed_on() {
-        let variables = ["PATH", "HOME", "XDG_CONFIG_HOME", "DM_DATABASE_URL", "SECRET", "LD_PRELOAD", "PATHS"];
-        let passed = passed_on(variables.iter().map(|name| ((*name).to_owned(), String::new())));
-        assert_eq!(passed.keys().collect::<Vec<_>>(), ["HOME", "PATH", "XDG_CONFIG_HOME"]);
+        let variables = [
+            "PATH",
+            "HOME",
+            "XDG_CONFIG_HOME",
+            "DM_WRAPPER_CHART",
+            "DM_WRAPPERS",
+            "DM_DATABASE_URL",
+            "SECRET",
+            "LD_PRELOAD",
+            "PATHS",
+        ];
+        let passed = passed_on(variables.iter().map(|name| ((*name).into(), name.to_lowercase().into())));
+        let passed = passed.expect("all is UTF-8");
+        let expected = ["DM_WRAPPER_CHART", "HOME", "PATH", "XDG_CONFIG_HOME"];
+        assert_eq!(passed.keys().collect::<Vec<_>>(), expected);
+        assert_eq!(passed["DM_WRAPPER_CHART"], "dm_wrapper_chart", "as it is");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_named_if_it_would_be_passed_on() {
+        let odd = OsString::from_vec(vec![0xff]);
+        let passed = passed_on([(odd.clone(), "x".into()), ("OTHER".into(), odd.clone())].into_iter());
+        assert!(passed.expect("nothing of it is passed on").is_empty());
+        let refused = passed_on([("DM_WRAPPER_CHART".into(), odd)].into_iter()).expect_err("it is no text");
+        assert_eq!(refused.to_string(), "DM_WRAPPER_CHART is not UTF-8");
+    }
+
+    #[test]
+    fn no_setting_of_dms_is_called_like_one_of_the_wrappers() {
+        let command = Flags::augment_args(clap::Command::new("dms"));
+        let names: Vec<&str> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        assert!(names.contains(&"DM_DATABASE_URL") && names.contains(&"DM_WRAPPERS"), "{names:?}");
+        let reaching: Vec<&&str> = names.iter().filter(|name| passes(name)).collect();
+        assert!(reaching.is_empty(), "{reaching:?} would reach the wrappers");
     }
 }
