@@ -1,7 +1,7 @@
 //! A folder of wrappers keeps the contract of `wrappers/README.md`.
 //!
 //! `every_folder.rs` holds what every folder promises; it runs against the folder that `DM_TEST_WRAPPERS` names, by default
-//! `wrappers/local`, so whoever writes wrappers can run it against theirs. What is special to the demo is in `local.rs`
+//! `wrappers/local`, so whoever writes wrappers can run it against theirs (`script/test wrappers DIR`). What is special to the demo is in `local.rs`
 //! and `host.rs`.
 
 #![expect(clippy::unwrap_used, reason = "where the surroundings of a test fail, it cannot go on")]

@@ -1,56 +1,62 @@
-//! A home of its own for each test, its demo host, and calls of wrappers as `dms` makes them.
+//! A home of its own for each test, with a demo host where the wrappers want one.
+//!
+//! `calls.rs` calls wrappers as `dms` does, `manifest.rs` reads what a folder says of itself.
 
-use std::collections::BTreeMap;
+mod calls;
+mod manifest;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+pub(super) use calls::{Ended, Staging};
 use dm_tests::eventually::{eventually, eventually_blocking};
-use nix::sys::signal::{Signal, kill, killpg};
+use dm_tests::processes::{self, Process};
+use manifest::Manifest;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 /// What a line of a report may hold.
 pub(super) const REPORT_KEYS: [&str; 2] = ["cause", "step"];
 
-/// Longer than anything here takes, a real cluster included.
+/// Which tags the stagings get, of those that there are: the first, the one after an update, and one that never runs.
+const TAGS: [&str; 3] = ["v1", "v2", "v0"];
+
+/// Longer than the demo host takes for anything.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// Whose wrappers are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    Local,
-    Other,
-}
-
-/// A `DM_HOME` with a demo host. Dropped, it ends the host and holds that nothing is left running.
+/// A `DM_HOME`. Dropped, it ends its demo host and holds that nothing is left running.
 #[derive(Debug)]
 pub(super) struct Home {
     folder: TempDir,
     path: PathBuf,
     wrappers: PathBuf,
-    target: Target,
+    manifest: Manifest,
+    tags: [String; 3],
     host: Option<Child>,
     /// What a `dms` would hold.
     lock: Option<File>,
+    /// What the wrapper `defaults` has printed: level, key and value.
+    defaults: OnceCell<Vec<[String; 3]>>,
 }
 
 impl Home {
     /// A home for the folder of wrappers that is to be tried.
     pub(super) async fn new() -> Self {
         match std::env::var_os("DM_TEST_WRAPPERS") {
-            Some(folder) => Self::of(Path::new(&folder)).await,
+            Some(folder) => Self::at(fs::canonicalize(folder).unwrap(), "home", given_tags()).await,
             None => Self::local().await,
         }
     }
 
     /// A home for this folder of wrappers.
     pub(super) async fn of(folder: &Path) -> Self {
-        Self::at(fs::canonicalize(folder).unwrap(), Target::Other, "home").await
+        Self::at(fs::canonicalize(folder).unwrap(), "home", TAGS.map(str::to_owned)).await
     }
 
     /// A home for `wrappers/local`.
@@ -60,17 +66,24 @@ impl Home {
 
     /// The same, with a path of its own below a temporary folder.
     pub(super) async fn local_below(path: &str) -> Self {
-        Self::at(repository().join("wrappers/local"), Target::Local, path).await
+        Self::at(repository().join("wrappers/local"), path, TAGS.map(str::to_owned)).await
     }
 
-    async fn at(wrappers: PathBuf, target: Target, path: &str) -> Self {
+    async fn at(wrappers: PathBuf, path: &str, tags: [String; 3]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(path);
         fs::create_dir_all(&path).unwrap();
         let lock = File::create(path.join("lock")).unwrap();
         lock.try_lock().unwrap();
-        let mut home = Self { folder, path, wrappers, target, host: None, lock: Some(lock) };
-        home.start_host().await;
+        let manifest = Manifest::of(&wrappers);
+        let defaults = OnceCell::new();
+        let mut home = Self { folder, path, wrappers, manifest, tags, host: None, lock: Some(lock), defaults };
+        if home.manifest.demo_host {
+            home.start_host().await;
+        }
+        if home.has("init") {
+            home.staging("").done("init").await;
+        }
         home
     }
 
@@ -78,8 +91,9 @@ impl Home {
         &self.path
     }
 
-    pub(super) fn target(&self) -> Target {
-        self.target
+    /// The tags that this folder's stagings can have.
+    pub(super) fn tags(&self) -> &[String; 3] {
+        &self.tags
     }
 
     /// Whether the folder has this wrapper.
@@ -92,15 +106,14 @@ impl Home {
         if self.has("restore") { "restore" } else { "create" }
     }
 
-    /// A staging to call wrappers for.
+    /// Whether an interrupted run of this verb is repeated, which `wrappers.toml` may deny.
+    pub(super) fn repeats(&self, verb: &str) -> bool {
+        !self.manifest.ask.contains(verb)
+    }
+
+    /// A staging to call wrappers for, with the first of the tags.
     pub(super) fn staging<'a>(&'a self, name: &str) -> Staging<'a> {
-        Staging {
-            home: self,
-            name: name.to_owned(),
-            tag: String::new(),
-            levels: [BTreeMap::new(), BTreeMap::new()],
-            extra: Vec::new(),
-        }
+        Staging::new(self, name, &self.tags()[0])
     }
 
     /// Starts the host and returns when it answers.
@@ -146,16 +159,9 @@ impl Home {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The processes whose command line or environment names this home.
-    pub(super) fn processes(&self) -> Vec<i32> {
-        let needle = self.folder.path().as_os_str().as_encoded_bytes();
-        let names = |path: &Path| fs::read(path).is_ok_and(|text| text.windows(needle.len()).any(|at| at == needle));
-        fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|pid| *pid != std::process::id().cast_signed())
-            .filter(|pid| ["cmdline", "environ"].iter().any(|file| names(Path::new(&format!("/proc/{pid}/{file}")))))
-            .collect()
+    /// The processes that have to do with this home.
+    pub(super) fn processes(&self) -> Vec<Process> {
+        processes::of(self.folder.path())
     }
 }
 
@@ -172,143 +178,11 @@ impl Drop for Home {
     }
 }
 
-/// A staging with the configuration that wrappers are called with.
-#[derive(Debug, Clone)]
-pub(super) struct Staging<'a> {
-    home: &'a Home,
-    name: String,
-    tag: String,
-    levels: [BTreeMap<String, String>; 2],
-    extra: Vec<String>,
-}
-
-/// How a call of a wrapper ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
-    pub(super) report: String,
-}
-
-impl Ended {
-    pub(super) fn stdout_lines(&self) -> Vec<&str> {
-        let lines: Vec<&str> = self.stdout.lines().collect();
-        assert!(!lines.is_empty(), "nothing was printed");
-        lines
-    }
-}
-
-impl Staging<'_> {
-    pub(super) fn tag(mut self, tag: &str) -> Self {
-        tag.clone_into(&mut self.tag);
-        self
-    }
-
-    pub(super) fn app(mut self, key: &str, value: &str) -> Self {
-        self.levels[0].insert(key.to_owned(), value.to_owned());
-        self
-    }
-
-    pub(super) fn staging(mut self, key: &str, value: &str) -> Self {
-        self.levels[1].insert(key.to_owned(), value.to_owned());
-        self
-    }
-
-    /// One more argument, which the contract does not have.
-    pub(super) fn argument(mut self, flag: &str, value: &str) -> Self {
-        self.extra.extend([flag.to_owned(), value.to_owned()]);
-        self
-    }
-
-    /// Calls a wrapper, which must end with 0.
-    pub(super) async fn done(&self, verb: &str) -> Ended {
-        let ended = self.run(verb).await;
-        assert_eq!(ended.code, Some(0), "{verb}: {ended:?}");
-        ended
-    }
-
-    /// Calls a check until it ends with this code.
-    pub(super) async fn reaches(&self, check: &str, code: i32) {
-        eventually(&format!("{check} ends with {code}"), DEADLINE, async || {
-            let ended = self.run(check).await;
-            (ended.code == Some(code)).then_some(())
-        })
-        .await;
-    }
-
-    /// Calls a wrapper and waits for its end.
-    pub(super) async fn run(&self, verb: &str) -> Ended {
-        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
-        let child = self.command(verb, files.path()).spawn().unwrap();
-        let output = timeout(DEADLINE, child.wait_with_output()).await.expect("the wrapper ends in time").unwrap();
-        Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            report: fs::read_to_string(files.path().join("report")).unwrap(),
-        }
-    }
-
-    /// Calls a wrapper and kills it and all its children, unless it ends before.
-    pub(super) async fn killed(&self, verb: &str, after_ms: u64) {
-        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
-        let mut child = self.command(verb, files.path()).process_group(0).spawn().unwrap();
-        let group = Pid::from_raw(child.id().unwrap().cast_signed());
-        let _ended_before = timeout(Duration::from_millis(after_ms), child.wait()).await;
-        let _ended_already = killpg(group, Signal::SIGKILL);
-        timeout(DEADLINE, child.wait()).await.expect("a killed wrapper ends").unwrap();
-    }
-
-    fn command(&self, verb: &str, files: &Path) -> Command {
-        let [app, staging] = &self.levels;
-        let write = |name: &str, text: &str| {
-            let path = files.join(name);
-            fs::write(&path, text).unwrap();
-            path
-        };
-        let mut command = Command::new(self.home.wrappers.join(verb));
-        command
-            .args(["--project-name", "demo", "--base-domain", "example.org", "--namespace", "demo"])
-            .args(["--name", &self.name, "--tag", &self.tag])
-            .args(app.iter().flat_map(|(key, value)| ["--app-override".to_owned(), format!("{key}={value}")]))
-            .args(staging.iter().flat_map(|(key, value)| ["--staging-override".to_owned(), format!("{key}={value}")]))
-            .args(&self.extra)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("DM_HOME", &self.home.path)
-            .env("DM_DMS", dms())
-            .env("DM_RUN_ID", "018f4d5e-0000-7000-8000-000000000001")
-            .env("DM_ATTEMPT", "1")
-            .env("DM_APP_VALUES", write("app.json", &nested(app)))
-            .env("DM_STAGING_VALUES", write("staging.json", &nested(staging)))
-            .env("DM_SECRETS", write("secrets.json", r#"{"app":{},"staging":{}}"#))
-            .env("DM_REPORT", write("report", ""))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        if self.home.target == Target::Other {
-            // What a wrapper for a real cluster needs to find it.
-            command.envs(["HOME", "KUBECONFIG"].iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
-        }
-        command
-    }
-}
-
-/// Dotted keys as the values files have them.
-fn nested(flat: &BTreeMap<String, String>) -> String {
-    let mut root = Map::new();
-    for (key, value) in flat {
-        let mut parts: Vec<&str> = key.split('.').collect();
-        let last = parts.pop().unwrap();
-        let mut at = &mut root;
-        for part in parts {
-            at = at.entry(part).or_insert_with(|| Value::Object(Map::new())).as_object_mut().unwrap();
-        }
-        at.insert(last.to_owned(), Value::String(value.clone()));
-    }
-    serde_json::to_string_pretty(&root).unwrap()
+/// The tags that `DM_TEST_TAGS` names for the folder of `DM_TEST_WRAPPERS`.
+fn given_tags() -> [String; 3] {
+    let Ok(given) = std::env::var("DM_TEST_TAGS") else { return TAGS.map(str::to_owned) };
+    let tags: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
+    tags.try_into().unwrap_or_else(|_| panic!("DM_TEST_TAGS is {given:?}, but must be three tags"))
 }
 
 /// The root of this repository.

@@ -161,7 +161,7 @@ async fn what_a_killed_wrapper_still_waited_for_is_not_done() {
             fs::read_to_string(&spec).unwrap().contains("\"should_run\": false").then_some(())
         })
         .await;
-        staging.killed("create", 500).await;
+        staging.killed("create", Duration::from_millis(500)).await;
     };
     tokio::join!(staging.done("delete"), killed_meanwhile);
     assert_eq!(fact(&home, "stale", "state").await, "stopped");

@@ -152,6 +152,13 @@ async fn a_cause_with_quotes_and_line_breaks_is_one_json_line() {
     assert_eq!(line["cause"], "unknown argument --a\"\\\n\t\u{1}é");
 }
 
+#[tokio::test]
+async fn a_verb_reports_its_steps() {
+    let home = Home::local().await;
+    let ended = home.staging("steps").tag("v1").done("create").await;
+    assert!(ended.report.starts_with(r#"{"step":"starting steps with tag v1"}"#), "{ended}");
+}
+
 /// Where the page is, as `info` says.
 async fn link(staging: &Staging<'_>) -> String {
     let ended = staging.done("info").await;

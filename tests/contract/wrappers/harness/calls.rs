@@ -1,0 +1,309 @@
+//! Calls of wrappers as `dms` makes them: the same arguments, environment, files and limits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use dm_tests::eventually::{eventually, pause};
+use dm_tests::processes;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::{Map, Value};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::{Home, dms};
+
+/// Variables that wrappers get as they are, and how the names of others begin that they get too.
+const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "KUBECONFIG"];
+const PASSED_ON_WITH: [&str; 2] = ["XDG_", "DM_WRAPPER_"];
+
+/// How long a check may say "not yet" after a verb that was done, unless `DM_TEST_STATUS_TIMEOUT` has other seconds.
+const STATUS_TIMEOUT: u64 = 300;
+/// Between SIGTERM and SIGKILL, and for what was started in passing to end with its wrapper.
+const GRACE: Duration = Duration::from_secs(1);
+/// For what is killed to be gone.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Most that is looked at of what a wrapper prints.
+const OUTPUT: u64 = 1024 * 1024;
+
+/// A staging with the configuration that wrappers are called with.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Staging<'a> {
+    home: &'a Home,
+    name: String,
+    tag: String,
+    levels: [BTreeMap<String, String>; 2],
+    extra: Vec<String>,
+}
+
+/// How a call of a wrapper ended.
+#[derive(Debug)]
+pub(in super::super) struct Ended {
+    pub(in super::super) code: Option<i32>,
+    pub(in super::super) took: Duration,
+    pub(in super::super) stdout: String,
+    pub(in super::super) stderr: String,
+    pub(in super::super) report: String,
+    /// The command lines of what it had started and left; they are ended.
+    pub(in super::super) left: Vec<String>,
+}
+
+impl Ended {
+    pub(in super::super) fn stdout_lines(&self) -> Vec<&str> {
+        let lines: Vec<&str> = self.stdout.lines().collect();
+        assert!(!lines.is_empty(), "nothing was printed");
+        lines
+    }
+
+    /// What was printed, as the rows of a CSV file without a head line.
+    pub(in super::super) fn rows<const FIELDS: usize>(&self) -> Vec<[String; FIELDS]> {
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(self.stdout.as_bytes());
+        let fields = |row: csv::StringRecord| row.iter().map(str::to_owned).collect::<Vec<_>>();
+        let exact = |row: Vec<String>| row.try_into().unwrap_or_else(|row| panic!("{row:?} are not {FIELDS} fields"));
+        reader.records().map(|row| exact(fields(row.unwrap_or_else(|error| panic!("{error}: {self}"))))).collect()
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "exit code {code}")?,
+            None => write!(f, "ended by a signal")?,
+        }
+        write!(f, " after {:.1?}", self.took)?;
+        for (what, text) in [("stdout", &self.stdout), ("stderr", &self.stderr), ("report", &self.report)] {
+            for line in text.lines() {
+                write!(f, "\n    {what}: {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Staging<'a> {
+    pub(super) fn new(home: &'a Home, name: &str, tag: &str) -> Self {
+        Self { home, name: name.to_owned(), tag: tag.to_owned(), levels: Default::default(), extra: Vec::new() }
+    }
+
+    pub(in super::super) fn tag(mut self, tag: &str) -> Self {
+        tag.clone_into(&mut self.tag);
+        self
+    }
+
+    pub(in super::super) fn app(mut self, key: &str, value: &str) -> Self {
+        self.levels[0].insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(in super::super) fn staging(mut self, key: &str, value: &str) -> Self {
+        self.levels[1].insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// One more argument, which the contract does not have.
+    pub(in super::super) fn argument(mut self, flag: &str, value: &str) -> Self {
+        self.extra.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// The text that a tag must contain, which is all that `tags` is given.
+    pub(in super::super) fn query(mut self, text: &str) -> Self {
+        self.extra = vec![text.to_owned()];
+        self
+    }
+
+    /// Whether this configuration would be accepted. A refusal has to say why.
+    pub(in super::super) async fn is_accepted(&self) -> bool {
+        if !self.home.has("config_check") {
+            return true;
+        }
+        let ended = self.run("config_check").await;
+        assert!(matches!(ended.code, Some(0 | 1)), "config_check: {ended}");
+        assert!(ended.code == Some(0) || !ended.stdout.trim().is_empty(), "config_check refused without a word");
+        ended.code == Some(0)
+    }
+
+    /// Calls a wrapper, which must end with 0.
+    pub(in super::super) async fn done(&self, verb: &str) -> Ended {
+        let ended = self.run(verb).await;
+        assert_eq!(ended.code, Some(0), "{verb} {}: {ended}", self.name);
+        ended
+    }
+
+    /// Calls a check until it ends with this code.
+    pub(in super::super) async fn reaches(&self, check: &str, code: i32) {
+        let seconds = std::env::var("DM_TEST_STATUS_TIMEOUT").ok();
+        let seconds = seconds.map_or(STATUS_TIMEOUT, |text| text.parse().expect("DM_TEST_STATUS_TIMEOUT is a number"));
+        let started = Instant::now();
+        loop {
+            let ended = self.run(check).await;
+            if ended.code == Some(code) {
+                return;
+            }
+            let name = &self.name;
+            assert!(started.elapsed().as_secs() < seconds, "{check} {name} is not {code} within {seconds} s: {ended}");
+            pause(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Calls a wrapper and waits for its end.
+    pub(in super::super) async fn run(&self, verb: &str) -> Ended {
+        let defaults = if matches!(verb, "defaults" | "init") { &[] } else { self.defaults().await };
+        self.call(verb, defaults).await
+    }
+
+    /// Calls a wrapper and kills it and all that it has started, unless it ends before.
+    pub(in super::super) async fn killed(&self, verb: &str, after: Duration) {
+        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
+        let mut child = self.start(verb, files.path(), self.defaults().await);
+        let _ended_before = timeout(after, child.wait()).await;
+        end(&mut child, files.path()).await;
+    }
+
+    async fn defaults(&self) -> &'a [[String; 3]] {
+        let read = async || {
+            if !self.home.has("defaults") {
+                return Vec::new();
+            }
+            let ended = Staging::new(self.home, &self.name, &self.tag).call("defaults", &[]).await;
+            assert_eq!(ended.code, Some(0), "defaults: {ended}");
+            ended.rows()
+        };
+        self.home.defaults.get_or_init(read).await
+    }
+
+    async fn call(&self, verb: &str, defaults: &[[String; 3]]) -> Ended {
+        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
+        let started = Instant::now();
+        let mut child = self.start(verb, files.path(), defaults);
+        let limit = self.home.manifest.limit(verb);
+        let Ok(status) = timeout(limit, child.wait()).await else {
+            end(&mut child, files.path()).await;
+            panic!("{verb} {} has not ended within its limit of {limit:?}", self.name);
+        };
+        let took = started.elapsed();
+        let left = left(files.path()).await;
+        let read = |name| {
+            let mut text = Vec::new();
+            File::open(files.path().join(name)).unwrap().take(OUTPUT).read_to_end(&mut text).unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let code = status.unwrap().code();
+        Ended { code, took, stdout: read("stdout"), stderr: read("stderr"), report: read("report"), left }
+    }
+
+    fn start(&self, verb: &str, files: &Path, defaults: &[[String; 3]]) -> Child {
+        let started = self.command(verb, files, defaults).spawn();
+        started.unwrap_or_else(|error| panic!("{verb} cannot be executed: {error}"))
+    }
+
+    fn command(&self, verb: &str, files: &Path, defaults: &[[String; 3]]) -> Command {
+        let [app, staging] = &self.levels;
+        let write = |name: &str, text: &str| {
+            let path = files.join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let values = |level: &str, overrides: &BTreeMap<String, String>| {
+            let of_level = defaults.iter().filter(|[at, ..]| at == level);
+            let mut all: BTreeMap<String, String> =
+                of_level.map(|[_, key, value]| (key.clone(), value.clone())).collect();
+            all.extend(overrides.clone());
+            nested(&all)
+        };
+        let passed = |name: &str| PASSED_ON.contains(&name) || PASSED_ON_WITH.iter().any(|with| name.starts_with(with));
+        let mut command = Command::new(self.home.wrappers.join(verb));
+        command
+            .args(self.arguments(verb))
+            .current_dir(&self.home.wrappers)
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(passed)))
+            .env("DM_HOME", &self.home.path)
+            .env("DM_DMS", dms())
+            .env("DM_RUN_ID", "018f4d5e-0000-7000-8000-000000000001")
+            .env("DM_ATTEMPT", "1")
+            .env("DM_APP_VALUES", write("app.json", &values("app", app)))
+            .env("DM_STAGING_VALUES", write("staging.json", &values("staging", staging)))
+            .env("DM_SECRETS", write("secrets.json", r#"{"app":{},"staging":{}}"#))
+            .env("DM_REPORT", write("report", ""))
+            .stdin(Stdio::null())
+            // Files, not pipes: the end of a wrapper is its own, and not that of somebody who still holds its output.
+            .stdout(File::create(files.join("stdout")).unwrap())
+            .stderr(File::create(files.join("stderr")).unwrap())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    fn arguments(&self, verb: &str) -> Vec<String> {
+        if verb == "tags" {
+            return self.extra.clone();
+        }
+        let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        let mut arguments = Vec::new();
+        let mut flag = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+        flag("--project-name", variable("DM_PROJECT_NAME", "demo"));
+        flag("--base-domain", variable("DM_BASE_DOMAIN", "example.org"));
+        flag("--namespace", variable("DM_NAMESPACE", "demo"));
+        if verb == "init" {
+            return arguments;
+        }
+        flag("--name", self.name.clone());
+        flag("--tag", self.tag.clone());
+        for (level, overrides) in ["--app-override", "--staging-override"].iter().zip(&self.levels) {
+            for (key, value) in overrides {
+                flag(level, format!("{key}={value}"));
+            }
+        }
+        arguments.extend(self.extra.clone());
+        arguments
+    }
+}
+
+/// Ends a call with all that it has started, as nobody can refuse.
+async fn end(child: &mut Child, files: &Path) {
+    if let Some(group) = child.id() {
+        let _ended_already = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
+    }
+    timeout(DEADLINE, child.wait()).await.expect("a killed wrapper ends").unwrap();
+    eventually("all that a killed wrapper had started is gone", DEADLINE, async || {
+        let left = processes::of(files);
+        left.iter().for_each(processes::Process::kill);
+        left.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// What a wrapper that has ended still has running a moment later; it is ended.
+async fn left(files: &Path) -> Vec<String> {
+    let ended = Instant::now();
+    loop {
+        let left = processes::of(files);
+        if left.is_empty() || ended.elapsed() >= GRACE {
+            left.iter().for_each(processes::Process::kill);
+            return left.into_iter().map(|process| process.command).collect();
+        }
+        pause(Duration::from_millis(20)).await;
+    }
+}
+
+/// Dotted keys as the values files have them.
+fn nested(flat: &BTreeMap<String, String>) -> String {
+    let mut root = Map::new();
+    for (key, value) in flat {
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let last = parts.pop().unwrap();
+        let mut at = &mut root;
+        for part in parts {
+            at = at.entry(part).or_insert_with(|| Value::Object(Map::new())).as_object_mut().unwrap();
+        }
+        at.insert(last.to_owned(), Value::String(value.clone()));
+    }
+    serde_json::to_string_pretty(&root).unwrap()
+}
