@@ -1,4 +1,4 @@
-//! The folder that people start from: the one of `wrappers/README.md`, as it stands there.
+//! The folders that people start from: those of `wrappers/README.md` and `docs/wrappers.md`, as they stand there.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -12,6 +12,43 @@ use crate::wrappers::harness::repository;
 #[tokio::test]
 async fn the_smallest_folder_of_the_readme_keeps_every_promise() {
     keeps_every_promise(smallest_folder(&smallest_script()).path()).await;
+}
+
+#[tokio::test]
+async fn the_rust_program_of_the_guide_keeps_every_promise() {
+    let folder = folder();
+    for verb in REQUIRED.into_iter().chain(["config_check", "info"]) {
+        symlink(env!("CARGO_BIN_EXE_example"), folder.path().join(verb)).unwrap();
+    }
+    keeps_every_promise(folder.path()).await;
+}
+
+#[tokio::test]
+async fn the_bash_script_of_the_guide_keeps_every_promise() {
+    let script = block(&guide(), "bash\n#!/usr/bin/env bash\n");
+    let folder = smallest_folder(&script);
+    for verb in ["config_check", "defaults"] {
+        symlink("smallest", folder.path().join(verb)).unwrap();
+    }
+    keeps_every_promise(folder.path()).await;
+}
+
+#[test]
+fn the_guide_shows_the_rust_program_as_it_is_tried() {
+    let program = fs::read_to_string(repository().join("tests/src/bin/example.rs")).unwrap();
+    assert_eq!(block(&guide(), "rust\n//!"), program, "docs/wrappers.md and tests/src/bin/example.rs differ");
+}
+
+fn guide() -> String {
+    fs::read_to_string(repository().join("docs/wrappers.md")).unwrap()
+}
+
+/// The fenced block that begins like this, without the language it is marked with.
+fn block(page: &str, beginning: &str) -> String {
+    let (_, from) = page.split_once(&format!("```{beginning}")).unwrap();
+    let (rest, _) = from.split_once("\n```\n").unwrap();
+    let (_language, first) = beginning.split_once('\n').unwrap();
+    format!("{first}{rest}\n")
 }
 
 /// The script of the README, called by its six names.
