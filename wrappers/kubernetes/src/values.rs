@@ -1,10 +1,6 @@
 //! From what DM hands a wrapper to the values of a helm chart, and from a chart's values to defaults.
 //!
 //! Pure: files, settings and helm are the caller's. What a chart accepts beyond the types of texts is judged by helm.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the verbs that call this come with their own change")
-)]
 
 mod compose;
 mod defaults;

@@ -1,0 +1,174 @@
+//! How far one workload is, by what its own status says.
+
+use crate::cluster::object::Object;
+
+/// The resources that run pods, as `kubectl get` wants them.
+pub(crate) const WORKLOADS: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.batch";
+
+/// Whether a manifest's object runs pods.
+pub(crate) fn is_workload(object: &Object) -> bool {
+    matches!(
+        (object.group(), object.kind()),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("batch", "Job") | ("", "Pod")
+    )
+}
+
+/// Whether it has a number of replicas that can be set.
+pub(crate) fn is_scalable(object: &Object) -> bool {
+    matches!((object.group(), object.kind()), ("apps", "Deployment" | "StatefulSet"))
+}
+
+/// The name of its kind for `kubectl`.
+pub(crate) fn resource(object: &Object) -> &'static str {
+    match (object.group(), object.kind()) {
+        ("apps", "Deployment") => "deployments.apps",
+        ("apps", "StatefulSet") => "statefulsets.apps",
+        ("apps", "DaemonSet") => "daemonsets.apps",
+        ("batch", "Job") => "jobs.batch",
+        ("batch", "CronJob") => "cronjobs.batch",
+        ("autoscaling", "HorizontalPodAutoscaler") => "horizontalpodautoscalers.autoscaling",
+        _ => "pods",
+    }
+}
+
+/// Replicas that are wanted: 1 where nothing is said.
+pub(crate) fn replicas(object: &Object) -> i64 {
+    object.number("/spec/replicas").unwrap_or(1)
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) wanted: i64,
+    pub(crate) ready: i64,
+    /// All that is wanted is ready, of the newest revision, and nothing older is left.
+    pub(crate) settled: bool,
+}
+
+/// How far it is, from its own status. Of a job: whether it has ended well.
+pub(crate) fn standing(object: &Object) -> Standing {
+    let number = |pointer: &str| object.number(pointer).unwrap_or(0);
+    let (wanted, ready, updated) = match object.kind() {
+        "Deployment" => {
+            let wanted = replicas(object);
+            let updated = number("/status/updatedReplicas") == wanted && number("/status/replicas") == wanted;
+            (wanted, number("/status/availableReplicas"), updated)
+        }
+        "StatefulSet" => {
+            let wanted = replicas(object);
+            let rolls = object.text("/spec/updateStrategy/type") != "OnDelete"
+                && number("/spec/updateStrategy/rollingUpdate/partition") == 0;
+            let newest = object.text("/status/updateRevision") == object.text("/status/currentRevision")
+                || number("/status/updatedReplicas") == wanted;
+            (wanted, number("/status/readyReplicas"), (newest || !rolls) && number("/status/replicas") == wanted)
+        }
+        "DaemonSet" => {
+            let wanted = number("/status/desiredNumberScheduled");
+            (wanted, number("/status/numberAvailable"), number("/status/updatedNumberScheduled") == wanted)
+        }
+        "Job" => (1, i64::from(is_true(object, "Complete")), true),
+        _ => {
+            let done = object.text("/status/phase") == "Succeeded" || is_true(object, "Ready");
+            (1, i64::from(done), true)
+        }
+    };
+    let seen = object.is_observed() || !matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet");
+    // An older, larger number does not count as more than all.
+    Standing { wanted, ready: ready.min(wanted), settled: seen && updated && ready >= wanted }
+}
+
+fn is_true(object: &Object, condition: &str) -> bool {
+    object.condition(condition).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// Whether a job runs nothing any more.
+pub(crate) fn has_ended(job: &Object) -> bool {
+    is_true(job, "Complete") || is_true(job, "Failed")
+}
+
+/// Why its controller has given it up, in words.
+pub(crate) fn given_up(object: &Object) -> Option<String> {
+    let words = |condition: &serde_json::Value| {
+        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+        format!("{}: {}", text("reason"), text("message"))
+    };
+    match object.kind() {
+        "Deployment" if object.is_observed() => {
+            let progress = object.condition("Progressing");
+            let deadline = progress.filter(|condition| condition["reason"] == "ProgressDeadlineExceeded");
+            let refused = object.condition("ReplicaFailure").filter(|condition| {
+                condition["status"] == "True" && is_refusal(condition["message"].as_str().unwrap_or_default())
+            });
+            refused.or(deadline).map(words)
+        }
+        "Job" => object.condition("Failed").filter(|condition| condition["status"] == "True").map(words),
+        _ => None,
+    }
+}
+
+/// Whether the API server refused to make something, by quota or by a rule of its own; nothing but a change mends that.
+pub(crate) fn is_refusal(message: &str) -> bool {
+    ["exceeded quota", "is forbidden", "denied the request", "is invalid"].iter().any(|sign| message.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn deployment(status: &Value) -> Object {
+        Object(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "generation": 2},
+            "spec": {"replicas": 3}, "status": status,
+        }))
+    }
+
+    #[test]
+    fn a_deployment_is_settled_when_all_is_new_and_available() {
+        let ready = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3});
+        assert_eq!(standing(&deployment(&ready)), Standing { wanted: 3, ready: 3, settled: true });
+        for (key, value) in
+            [("observedGeneration", 1), ("replicas", 4), ("updatedReplicas", 2), ("availableReplicas", 2)]
+        {
+            let mut status = ready.clone();
+            status[key] = value.into();
+            assert!(!standing(&deployment(&status)).settled, "{key} {value}");
+        }
+        assert_eq!(standing(&deployment(&json!({}))), Standing { wanted: 3, ready: 0, settled: false });
+    }
+
+    #[test]
+    fn a_stateful_set_is_settled_when_its_newest_revision_runs() {
+        let set = |current: &str, updated: i64| {
+            Object(json!({
+                "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"generation": 1}, "spec": {"replicas": 2},
+                "status": {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "currentRevision": current,
+                    "updateRevision": "b", "updatedReplicas": updated},
+            }))
+        };
+        assert!(standing(&set("b", 0)).settled && standing(&set("a", 2)).settled);
+        assert!(!standing(&set("a", 1)).settled);
+    }
+
+    #[test]
+    fn what_a_controller_gives_up_is_said_in_its_words() {
+        let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+            json!({"observedGeneration": 2, "conditions": [
+                {"type": kind, "status": status, "reason": reason, "message": message},
+            ]})
+        };
+        let quota = condition("ReplicaFailure", "True", "FailedCreate", "pods \"a\" is forbidden: exceeded quota: q");
+        assert_eq!(
+            given_up(&deployment(&quota)).as_deref(),
+            Some("FailedCreate: pods \"a\" is forbidden: exceeded quota: q")
+        );
+        let late = condition("Progressing", "False", "ProgressDeadlineExceeded", "too late");
+        assert_eq!(given_up(&deployment(&late)).as_deref(), Some("ProgressDeadlineExceeded: too late"));
+        let busy = condition("ReplicaFailure", "True", "FailedCreate", "the server is busy");
+        assert_eq!(given_up(&deployment(&busy)), None);
+        let mut old = late;
+        old["observedGeneration"] = 1.into();
+        assert_eq!(given_up(&deployment(&old)), None, "what was said of an older generation");
+    }
+}

@@ -1,0 +1,203 @@
+//! What belongs to a staging, by five rules; everything that names another staging is left out.
+//!
+//! 1. The manifest and the hooks of every stored revision of its release.
+//! 2. What helm has annotated with that release.
+//! 3. What carries DM's label.
+//! 4. Claims of its stateful sets, which carry no mark of anybody, and Secrets that its certificates and ingresses ask
+//!    for, if nobody else does.
+//! 5. What is owned by these: the cluster removes it with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::object::Object;
+use crate::cluster::paths::Paths;
+use crate::error::Result;
+use crate::staging::Staging;
+use crate::staging::record;
+
+/// An object that belongs to the staging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) namespace: String,
+    pub(crate) path: String,
+    pub(crate) uid: String,
+    /// The group of its kind, for the order of removal.
+    #[serde(default)]
+    pub(crate) group: String,
+    /// Of a claim: its volume.
+    #[serde(default)]
+    pub(crate) volume: String,
+}
+
+/// What was found, and what could not be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) items: BTreeMap<String, Item>,
+    pub(crate) hidden: Vec<String>,
+}
+
+/// Looks for all of it.
+pub(crate) fn find(staging: &Staging, paths: &Paths) -> Result<Found> {
+    let mut search = Search { staging, paths, found: Found::default(), objects: BTreeMap::new() };
+    search.of_the_release()?;
+    search.by_marks()?;
+    search.claims()?;
+    search.secrets()?;
+    Ok(search.found)
+}
+
+struct Search<'a> {
+    staging: &'a Staging,
+    paths: &'a Paths,
+    found: Found,
+    /// By UID.
+    objects: BTreeMap<String, Object>,
+}
+
+impl Search<'_> {
+    fn take(&mut self, object: Object) -> Result<()> {
+        let staging = self.staging;
+        let is_record = object.kind() == "ConfigMap" && object.name() == record::name(staging);
+        let is_release = object.text("/type") == "helm.sh/release.v1";
+        // Both are needed until all the rest has gone, and what belongs to another object goes with it.
+        if is_record || is_release || object.is_of_another(staging.name(), staging.release(), staging.namespace()) {
+            return Ok(());
+        }
+        let item = Item {
+            kind: object.kind().to_owned(),
+            name: object.name().to_owned(),
+            namespace: object.namespace().to_owned(),
+            path: self.paths.of(&object)?,
+            uid: object.uid().to_owned(),
+            group: object.group().to_owned(),
+            volume: object.text("/spec/volumeName").to_owned(),
+        };
+        self.found.items.insert(item.uid.clone(), item);
+        self.objects.insert(object.uid().to_owned(), object);
+        Ok(())
+    }
+
+    fn of_the_release(&mut self) -> Result<()> {
+        let name = self.staging.release();
+        let mut manifest: Vec<Object> = Vec::new();
+        for revision in self.staging.helm.revisions(name)? {
+            let Some(release) = self.staging.helm.release(name, Some(revision))? else { continue };
+            for object in release.manifest.into_iter().chain(release.hooks) {
+                let same = |other: &Object| {
+                    (other.kind(), other.group(), other.name(), other.namespace())
+                        == (object.kind(), object.group(), object.name(), object.namespace())
+                };
+                if !manifest.iter().any(same) {
+                    manifest.push(object);
+                }
+            }
+        }
+        for object in self.staging.kubectl.live(&manifest)? {
+            self.take(object)?;
+        }
+        Ok(())
+    }
+
+    fn by_marks(&mut self) -> Result<()> {
+        let resources = self.paths.listed().join(",");
+        for selector in [self.staging.selector(), "app.kubernetes.io/managed-by=Helm".to_owned()] {
+            let (objects, hidden) = self.staging.kubectl.list_what_may_be(&resources, &selector)?;
+            for object in objects {
+                let ours = object.label(crate::cluster::object::STAGING_LABEL) == Some(self.staging.name())
+                    || object.is_of_release(self.staging.release(), self.staging.namespace());
+                if ours {
+                    self.take(object)?;
+                }
+            }
+            self.found.hidden.extend(hidden);
+        }
+        Ok(())
+    }
+
+    /// `TEMPLATE-SET-ORDINAL`, which is all that a claim of a template says of itself.
+    fn claims(&mut self) -> Result<()> {
+        let sets = self.objects.values().filter(|object| object.kind() == "StatefulSet");
+        let prefixes: Vec<String> = sets
+            .flat_map(|set| {
+                let templates = set.list("/spec/volumeClaimTemplates").iter();
+                templates
+                    .filter_map(|template| Some(format!("{}-{}-", template["metadata"]["name"].as_str()?, set.name())))
+            })
+            .collect();
+        if prefixes.is_empty() {
+            return Ok(());
+        }
+        for claim in self.staging.kubectl.list("persistentvolumeclaims", "")? {
+            if prefixes.iter().any(|prefix| is_ordinal(claim.name().strip_prefix(prefix.as_str()))) {
+                self.take(claim)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn secrets(&mut self) -> Result<()> {
+        let asking = |object: &&Object| matches!(object.kind(), "Certificate" | "Ingress");
+        let ours: BTreeSet<String> = self.objects.values().filter(asking).flat_map(asked_for).collect();
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let certificates = self.paths.listed();
+        let kinds = certificates
+            .into_iter()
+            .filter(|resource| resource.starts_with("certificates.") || resource == "ingresses.networking.k8s.io");
+        let kinds: Vec<String> = kinds.collect();
+        let (all, hidden) = self.staging.kubectl.list_what_may_be(&kinds.join(","), "")?;
+        self.found.hidden.extend(hidden);
+        let others = all.iter().filter(|object| !self.objects.contains_key(object.uid()));
+        let theirs: BTreeSet<String> = others.flat_map(asked_for).collect();
+        for name in ours.difference(&theirs) {
+            if let Some(secret) = self.staging.kubectl.named("secrets", name)? {
+                self.take(secret)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names of Secrets that a certificate or an ingress names.
+fn asked_for(object: &Object) -> Vec<String> {
+    let tls = object.list("/spec/tls").iter().filter_map(|tls| tls["secretName"].as_str());
+    let own = Some(object.text("/spec/secretName")).filter(|name| !name.is_empty());
+    tls.chain(own).map(str::to_owned).collect()
+}
+
+/// A number as a set counts its pods: `0`, `12`, and nothing after it.
+fn is_ordinal(rest: Option<&str>) -> bool {
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) && (rest == "0" || !rest.starts_with('0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_plain_number_is_an_ordinal() {
+        for ordinal in ["0", "7", "12"] {
+            assert!(is_ordinal(Some(ordinal)), "{ordinal}");
+        }
+        for other in [None, Some(""), Some("a-0"), Some("0-0"), Some("01"), Some("-1")] {
+            assert!(!is_ordinal(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn certificates_and_ingresses_name_their_secrets() {
+        let ingress = Object(json!({"kind": "Ingress", "spec": {"tls": [{"secretName": "a"}, {"hosts": []}]}}));
+        let certificate = Object(json!({"kind": "Certificate", "spec": {"secretName": "b"}}));
+        assert_eq!([asked_for(&ingress), asked_for(&certificate)].concat(), ["a", "b"]);
+    }
+}

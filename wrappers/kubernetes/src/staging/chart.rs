@@ -1,0 +1,130 @@
+//! The chart: where it is on this machine, and what it says of its values.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+use crate::tools::helm::Helm;
+use crate::values::{self, Json};
+
+/// A chart is fetched once; the verbs that look have 20 seconds in all.
+const FETCH: Duration = Duration::from_secs(15);
+
+/// A chart on this machine.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    pub(crate) folder: PathBuf,
+    pub(crate) facts: values::Chart,
+}
+
+/// The chart of the settings, fetched if it has to be.
+pub(crate) fn find(settings: &Settings, helm: &Helm) -> Result<Chart> {
+    let wanted = &settings.chart;
+    let folder = match (wanted.path.as_str(), wanted.oci.as_str(), wanted.repository.as_str()) {
+        ("", "", "") => {
+            return Err(Error::misused("no chart: set chart.path, chart.oci, or chart.repository and chart.name"));
+        }
+        (path, "", "") => settings.path(path),
+        ("", oci, "") => fetched(settings, helm, &[oci])?,
+        ("", "", repository) if !wanted.name.is_empty() => {
+            fetched(settings, helm, &[&wanted.name, "--repo", repository])?
+        }
+        ("", "", _) => return Err(Error::misused("chart.repository needs chart.name")),
+        _ => return Err(Error::misused("set one of chart.path, chart.oci and chart.repository, not several")),
+    };
+    if !folder.join("Chart.yaml").is_file() {
+        return Err(Error::misused(format!("chart.path: {} holds no Chart.yaml", folder.display())));
+    }
+    let facts = values::Chart {
+        defaults: yaml(&folder.join("values.yaml"))?.unwrap_or(Json::Null),
+        extra: extra(settings)?,
+        schema: json(&folder.join("values.schema.json"))?,
+    };
+    let faults = values::faults(&facts, &settings.layout()?);
+    if faults.is_empty() { Ok(Chart { folder, facts }) } else { Err(Error::misused(faults.join("; "))) }
+}
+
+/// The operator's values: the files in turn, the later over the earlier.
+fn extra(settings: &Settings) -> Result<Json> {
+    let mut merged = Json::Null;
+    for file in &settings.values.files {
+        let path = settings.path(file);
+        let absent = || Error::misused(format!("values.files: {} is not there", path.display()));
+        merge(&mut merged, yaml(&path)?.ok_or_else(absent)?);
+    }
+    Ok(merged)
+}
+
+/// A null stays: it is what removes a value of the chart.
+fn merge(below: &mut Json, above: Json) {
+    match (below, above) {
+        (Json::Map(below), Json::Map(above)) => {
+            for (key, value) in above {
+                merge(below.entry(key).or_insert(Json::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+/// An exact version never changes, so it is kept below `DM_HOME` under its source and version.
+fn fetched(settings: &Settings, helm: &Helm, source: &[&str]) -> Result<PathBuf> {
+    let version = settings.chart.version.as_str();
+    let is_exact = version.chars().next().is_some_and(|first| first.is_ascii_digit() || first == 'v')
+        && version.split('.').count() >= 3
+        && version.chars().all(|character| character.is_ascii_alphanumeric() || ".-+".contains(character));
+    if !is_exact {
+        return Err(Error::misused(format!(
+            "chart.version is \"{version}\"; a chart from elsewhere needs an exact version, such as 1.4.0"
+        )));
+    }
+    let home = std::env::var_os("DM_HOME").map_or_else(std::env::temp_dir, PathBuf::from).join("charts");
+    let plain = |text: &str| text.replace(|character: char| !character.is_ascii_alphanumeric(), "-");
+    let kept = home.join(format!("{}-{}", plain(&source.join("-")), plain(version)));
+    if let Some(chart) = only_folder(&kept) {
+        return Ok(chart);
+    }
+    let unwritten =
+        |error: std::io::Error| Error::failed(format!("the chart cannot be kept in {}: {error}", home.display()));
+    fs::create_dir_all(&home).map_err(unwritten)?;
+    let fresh = tempfile::tempdir_in(&home).map_err(unwritten)?;
+    let arguments = [source, &["--version", version]].concat();
+    let target = fresh.path().join("chart");
+    fs::create_dir(&target).map_err(unwritten)?;
+    helm.pull(&arguments, &target, FETCH).map_err(|error| error.during("the chart cannot be fetched"))?;
+    let _nothing_to_remove = fs::remove_dir_all(target.join("cache"));
+    // Somebody else may have been faster, with the same chart.
+    let _taken = fs::rename(&target, &kept);
+    only_folder(&kept).ok_or_else(|| Error::failed("helm pull left no folder with a chart"))
+}
+
+fn only_folder(parent: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(parent).ok()?;
+    entries.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.join("Chart.yaml").is_file())
+}
+
+fn text(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::failed(format!("{} cannot be read: {error}", path.display()))),
+    }
+}
+
+fn yaml(path: &Path) -> Result<Option<Json>> {
+    let Some(text) = text(path)? else { return Ok(None) };
+    let wrong = |error: &dyn std::fmt::Display| Error::failed(format!("{} is no YAML: {error}", path.display()));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| wrong(&error))?;
+    let first = documents.into_iter().next().unwrap_or(Value::Null);
+    Json::parse(&first.to_string()).map(Some).map_err(|error| wrong(&error))
+}
+
+fn json(path: &Path) -> Result<Option<Value>> {
+    let Some(text) = text(path)? else { return Ok(None) };
+    let value = serde_json::from_str(&text);
+    value.map(Some).map_err(|error| Error::failed(format!("{} is no JSON: {error}", path.display())))
+}

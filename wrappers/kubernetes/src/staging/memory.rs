@@ -1,0 +1,111 @@
+//! What `delete` remembers on an object, so that `restore` can bring it back.
+
+use serde_json::{Value, json};
+
+use crate::cluster::object::Object;
+use crate::cluster::workload;
+
+/// How many replicas ran.
+const REPLICAS: &str = "dm/replicas";
+
+/// How many the chart asked for then; empty where it left that open.
+const CHART_REPLICAS: &str = "dm/chart-replicas";
+
+/// That a cron job was suspended by us.
+const SUSPENDED: &str = "dm/suspended";
+
+/// What is remembered of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) replicas: i64,
+    pub(crate) chart: Option<i64>,
+}
+
+impl Memory {
+    /// What an object says of itself.
+    pub(crate) fn of(object: &Object) -> Option<Self> {
+        let replicas = object.annotation(REPLICAS)?.parse().ok().filter(|replicas| *replicas > 0)?;
+        Some(Self { replicas, chart: object.annotation(CHART_REPLICAS).and_then(|text| text.parse().ok()) })
+    }
+
+    /// A merge patch that writes it down.
+    pub(crate) fn patch(self) -> Value {
+        let chart = self.chart.map(|chart| chart.to_string()).unwrap_or_default();
+        json!({"metadata": {"annotations": {REPLICAS: self.replicas.to_string(), CHART_REPLICAS: chart}}})
+    }
+}
+
+/// A merge patch that forgets it.
+pub(crate) fn forgotten() -> Value {
+    json!({"metadata": {"annotations": {REPLICAS: null, CHART_REPLICAS: null}}})
+}
+
+/// A merge patch that suspends a cron job and writes down that it was us.
+pub(crate) fn suspended() -> Value {
+    json!({"metadata": {"annotations": {SUSPENDED: "true"}}, "spec": {"suspend": true}})
+}
+
+/// A merge patch that undoes [`suspended`].
+pub(crate) fn resumed() -> Value {
+    json!({"metadata": {"annotations": {SUSPENDED: null}}, "spec": {"suspend": false}})
+}
+
+/// Whether we have suspended it.
+pub(crate) fn is_suspended_by_us(object: &Object) -> bool {
+    object.annotation(SUSPENDED).is_some()
+}
+
+/// The number of replicas that a workload is to have after the chart was applied; none if it is right as it is.
+///
+/// A chart that asks for another number than at the delete is obeyed. A workload at 0 whose chart leaves the number open
+/// would stay there for good, because an autoscaler does not begin at 0.
+pub(crate) fn number_after(live: &Object, manifest: &Object, before: Option<Memory>, least: i64) -> Option<i64> {
+    let asked = manifest.number("/spec/replicas");
+    let wanted = match (before, asked) {
+        (Some(memory), None) => memory.replicas,
+        (Some(memory), Some(asked)) if memory.chart == Some(asked) && asked > 0 => memory.replicas,
+        (None, None) if workload::replicas(live) == 0 => least.max(1),
+        (Some(_) | None, Some(_)) | (None, None) => return None,
+    };
+    (wanted != workload::replicas(live)).then_some(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(replicas: Option<i64>) -> Object {
+        Object(json!({"kind": "Deployment", "spec": replicas.map_or(json!({}), |n| json!({"replicas": n}))}))
+    }
+
+    #[test]
+    fn the_number_of_the_archive_comes_back_unless_the_chart_has_another_wish() {
+        let memory = |chart| Some(Memory { replicas: 4, chart });
+        for (live, asked, before, after) in [
+            // The chart asks for what it did at the delete: what ran then comes back.
+            (2, Some(2), memory(Some(2)), Some(4)),
+            (4, Some(2), memory(Some(2)), None),
+            // It asks for another number now.
+            (3, Some(3), memory(Some(2)), None),
+            (0, Some(0), memory(Some(0)), None),
+            // It leaves the number open.
+            (0, None, memory(None), Some(4)),
+            (0, None, None, Some(2)),
+            (1, None, None, None),
+            (2, Some(2), None, None),
+        ] {
+            let found = number_after(&workload(Some(live)), &workload(asked), before, 2);
+            assert_eq!(found, after, "live {live}, asked {asked:?}, {before:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_down_is_read_again() {
+        for memory in [Memory { replicas: 3, chart: Some(2) }, Memory { replicas: 1, chart: None }] {
+            assert_eq!(Memory::of(&Object(memory.patch())), Some(memory));
+        }
+        for nothing in [json!({}), json!({"metadata": {"annotations": {REPLICAS: "0"}}}), forgotten()] {
+            assert_eq!(Memory::of(&Object(nothing)), None);
+        }
+    }
+}

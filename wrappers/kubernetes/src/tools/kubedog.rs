@@ -1,0 +1,123 @@
+//! kubedog's stream, for people to read beside a roll-out. It decides nothing.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cluster::object::Object;
+use crate::error::{Error, Result};
+use crate::say;
+use crate::staging::Staging;
+use crate::tools::process;
+
+/// A roll-out that is over gives it this long to say so.
+const LAST_WORDS: Duration = Duration::from_millis(1_500);
+
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// The program, which is looked for before anything is changed.
+#[derive(Debug)]
+pub(crate) struct Kubedog {
+    program: PathBuf,
+}
+
+/// kubedog at work, its output on ours. Dropped, it is ended.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    child: Option<Child>,
+}
+
+impl Kubedog {
+    pub(crate) fn find(name: &str) -> Result<Self> {
+        Ok(Self { program: process::find(name)? })
+    }
+
+    /// Follows the workloads of a manifest.
+    pub(crate) fn follow(&self, staging: &Staging, manifest: &[Object]) -> Result<Stream> {
+        let request = request(manifest, staging.namespace());
+        let Some(request) = request else { return Ok(Stream { child: None }) };
+        let limit = staging.settings.limits.follow.max(1);
+        let mut command = Command::new(&self.program);
+        command
+            .args(["multitrack", "--namespace", staging.namespace(), "-t", &limit.to_string()])
+            .envs(staging.access.variables())
+            .env("KUBEDOG_NO_COLOR", "1")
+            .env("KUBEDOG_TERMINAL_WIDTH", "120")
+            .stdin(Stdio::piped());
+        let cannot =
+            |error: std::io::Error| Error::failed(format!("{} cannot be started: {error}", self.program.display()));
+        let mut child = command.spawn().map_err(cannot)?;
+        if let Some(stdin) = child.stdin.take() {
+            // What it does not read it does not need.
+            let _unread = write(stdin, &request);
+        }
+        Ok(Stream { child: Some(child) })
+    }
+}
+
+fn write(mut stdin: impl std::io::Write, request: &Value) -> std::io::Result<()> {
+    stdin.write_all(request.to_string().as_bytes())
+}
+
+impl Stream {
+    /// The roll-out is over: kubedog may finish what it is saying.
+    pub(crate) fn finish(mut self) {
+        if let Some(child) = &mut self.child
+            && !ends_within(child, LAST_WORDS)
+        {
+            say::line("kubedog is stopped: the roll-out is decided");
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        process::ask_to_end(&child);
+        if !ends_within(&mut child, GRACE) {
+            let _ended_already = child.kill();
+            let _reaped = child.wait();
+        }
+    }
+}
+
+fn ends_within(child: &mut Child, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    loop {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What it is asked, or nothing where there is nothing that it knows. It must not end before its time because of a pod
+/// that has failed, and says so with every field: its own defaults end it at the second failure.
+fn request(manifest: &[Object], namespace: &str) -> Option<Value> {
+    let of = |kind: &str| -> Vec<Value> {
+        let found = manifest.iter().filter(|object| object.kind() == kind && !object.group().contains('.'));
+        found
+            .map(|object| {
+                let own = Some(object.namespace()).filter(|own| !own.is_empty()).unwrap_or(namespace);
+                json!({
+                    "ResourceName": object.name(), "Namespace": own,
+                    "FailMode": "HopeUntilEndOfDeployProcess", "AllowFailuresCount": 1000,
+                })
+            })
+            .collect()
+    };
+    let mut request = serde_json::Map::new();
+    for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+        let objects = of(kind);
+        if !objects.is_empty() {
+            request.insert(format!("{kind}s"), objects.into());
+        }
+    }
+    (!request.is_empty()).then_some(Value::Object(request))
+}

@@ -1,0 +1,231 @@
+//! `create`, `update` and `restore`: all three make what should be, whatever was there before.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::arguments;
+use crate::cluster::object::{Object, RUN_ANNOTATION, STAGING_LABEL};
+use crate::cluster::pods::{self, Pods};
+use crate::cluster::workload;
+use crate::error::{Error, Result};
+use crate::say;
+use crate::staging::Staging;
+use crate::staging::chart;
+use crate::staging::chart::Chart;
+use crate::staging::custom;
+use crate::staging::hooks;
+use crate::staging::memory::{self, Memory};
+use crate::staging::namespace;
+use crate::staging::record::Record;
+use crate::staging::repair;
+use crate::staging::rollout::{self, Outcome};
+use crate::tools::helm::{self, Applied, Release};
+use crate::tools::kubectl;
+use crate::tools::kubedog::Kubedog;
+use crate::tools::process::{Answer, End};
+use crate::values;
+use crate::values::Json;
+
+/// Between two looks at hooks while helm works.
+const HOOK_LOOK: Duration = Duration::from_secs(2);
+
+/// What runs by numbers, and what makes it run.
+const NUMBERED: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,cronjobs.batch,jobs.batch,\
+                        horizontalpodautoscalers.autoscaling";
+
+/// Applies the chart with the effective configuration, and follows it.
+pub(crate) fn apply(staging: &Staging) -> Result<()> {
+    let tag = staging.given.needs_tag()?;
+    let kubedog = Kubedog::find(&staging.settings.tools.kubedog)?;
+    let chart = chart::find(&staging.settings, &staging.helm)?;
+    let values = values_file(staging, &chart)?;
+    say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
+    namespace::ensure(staging)?;
+    repair::repair(staging)?;
+    let before = settled(staging)?;
+    custom::restore(staging)?;
+    wake(staging, &before)?;
+
+    let release = upgrade(staging, &chart, values.path())?;
+    let live = staging.kubectl.merge_into(&release.manifest, &staging.mark())?;
+    mark_hooks(staging, &release)?;
+    bring_back(staging, &release, &live, &before)?;
+    Record::of(staging, &release.manifest).write(staging)?;
+
+    let stream = kubedog.follow(staging, &release.manifest)?;
+    let outcome = rollout::follow(staging, &release.manifest, still_true(live, &before))?;
+    stream.finish();
+    match outcome {
+        Outcome::Ready => say::step(&format!("{} is ready", staging.name())),
+        Outcome::NotYet(words) => say::step(&format!("not ready yet, left to the checks: {words}")),
+    }
+    Ok(())
+}
+
+/// What there is, when nothing of it is on its way out: what is applied to such an object goes with it.
+fn settled(staging: &Staging) -> Result<Vec<Object>> {
+    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+    let mut said = false;
+    loop {
+        let objects = staging.kubectl.list(NUMBERED, &staging.selector())?;
+        let Some(going) = objects.iter().find(|object| object.is_dying()) else { return Ok(objects) };
+        if Instant::now() >= deadline {
+            return Err(Error::Failed(format!("{going} is still going; try again when it has gone")));
+        }
+        if !said {
+            say::step(&format!("waiting for {going} to go"));
+            said = true;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// What was seen when the mark was put on it, unless replicas were set since.
+fn still_true(live: Vec<Object>, before: &[Object]) -> Option<Vec<Object>> {
+    before.iter().all(|object| Memory::of(object).is_none()).then_some(live)
+}
+
+/// The values for this staging, in a file that only we can read.
+pub(crate) fn values_file(staging: &Staging, chart: &Chart) -> Result<NamedTempFile> {
+    let values = compose(staging, chart)?.map_err(|refusals| Error::failed(refusals.join("; ")))?;
+    let unwritten = |error: std::io::Error| Error::failed(format!("the values cannot be written: {error}"));
+    let mut file = tempfile::Builder::new().prefix("dm-values-").suffix(".json").tempfile().map_err(unwritten)?;
+    file.write_all(values.to_string().as_bytes()).map_err(unwritten)?;
+    Ok(file)
+}
+
+/// The values for the chart, or why they cannot be, in sentences.
+pub(crate) fn compose(staging: &Staging, chart: &Chart) -> Result<std::result::Result<Json, Vec<String>>> {
+    let given = &staging.given;
+    let given = values::Given {
+        tag: given.tag.clone(),
+        name: given.name.clone(),
+        base_domain: given.base_domain.clone(),
+        namespace: staging.namespace().to_owned(),
+        project_name: given.project_name.clone(),
+        app: arguments::values("DM_APP_VALUES")?,
+        staging: arguments::values("DM_STAGING_VALUES")?,
+        app_overrides: given.app_overrides.clone(),
+        staging_overrides: given.staging_overrides.clone(),
+    };
+    let layout = staging.settings.layout()?;
+    let composed = values::compose(&chart.facts, &layout, &given);
+    Ok(composed.map_err(|refusals| refusals.into_iter().map(|refusal| refusal.to_string()).collect()))
+}
+
+/// Stateful sets first, and awaited: what the chart does before an upgrade may need its database.
+fn wake(staging: &Staging, before: &[Object]) -> Result<()> {
+    let sets: Vec<(&Object, Memory)> = before
+        .iter()
+        .filter(|object| object.kind() == "StatefulSet")
+        .filter_map(|set| Some((set, Memory::of(set)?)))
+        .collect();
+    if sets.is_empty() {
+        return Ok(());
+    }
+    for (set, memory) in &sets {
+        say::step(&format!("bringing {set} back to {}", memory.replicas));
+        staging.kubectl.scale(workload::resource(set), set.name(), memory.replicas)?;
+    }
+    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.wake);
+    loop {
+        let live = staging.kubectl.list("statefulsets.apps", &staging.selector())?;
+        let live: Vec<Object> =
+            live.into_iter().filter(|object| sets.iter().any(|(set, _)| set.uid() == object.uid())).collect();
+        let waiting: Vec<&Object> = live.iter().filter(|set| !workload::standing(set).settled).collect();
+        // One that does not start as it was may well start as it is to become.
+        if waiting.is_empty() || Instant::now() >= deadline || is_hopeless(staging, &live)? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn is_hopeless(staging: &Staging, sets: &[Object]) -> Result<bool> {
+    let pods = Pods::of(&staging.kubectl, sets)?;
+    let restarts = staging.settings.limits.restarts;
+    let hopeless = |set: &Object| pods.newest(set).any(|pod| pods::trouble(pod, restarts).is_some_and(|t| t.is_final));
+    Ok(sets.iter().any(hopeless))
+}
+
+/// One `helm upgrade --install`, with an eye on its hooks.
+fn upgrade(staging: &Staging, chart: &Chart, values: &Path) -> Result<Release> {
+    let labels = format!("{STAGING_LABEL}={},{RUN_ANNOTATION}={}", staging.name(), staging.run);
+    let applied = Applied { release: staging.release(), chart: &chart.folder, values };
+    let limit = Duration::from_secs(staging.settings.limits.helm);
+    say::step("helm upgrade --install");
+    let mut running = staging.helm.upgrade(applied, &labels, limit).start()?;
+    while !running.is_out_of_time() && !running.ends_within(HOOK_LOOK)? {
+        // While the server is away helm itself says so, sooner or later.
+        if let Ok(Some(words)) = hooks::hopeless(staging) {
+            running.stop()?;
+            return Err(Error::Failed(words));
+        }
+    }
+    let answer = running.wait()?;
+    match answer.end {
+        End::Exited(0) => helm::released(&answer.stdout),
+        End::Exited(_) | End::Signalled | End::OutOfTime | End::TooLong => Err(why(staging, &answer)),
+    }
+}
+
+fn why(staging: &Staging, answer: &Answer) -> Error {
+    let words = kubectl::why(answer, "helm upgrade");
+    // A job that has failed knows more than helm, which has only waited for it.
+    match hooks::failed(staging) {
+        Ok(Some(cause)) => Error::Failed(cause),
+        Ok(None) | Err(_) => Error::Failed(words),
+    }
+}
+
+/// Hooks are of the staging too. One that goes when it has ended may be gone.
+fn mark_hooks(staging: &Staging, release: &Release) -> Result<()> {
+    if release.hooks.is_empty() {
+        return Ok(());
+    }
+    let live = staging.kubectl.live(&release.hooks)?;
+    let live: Vec<Object> = live.into_iter().filter(|hook| !hook.is_dying()).collect();
+    match staging.kubectl.merge_into(&live, &staging.mark()) {
+        Ok(_) => Ok(()),
+        // It went while it was being marked.
+        Err(Error::Failed(words)) if words.contains("(NotFound)") => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Numbers of replicas as they were before the delete, and cron jobs that were suspended by it.
+fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[Object]) -> Result<()> {
+    for object in live.iter().filter(|object| workload::is_scalable(object)) {
+        let same = |other: &&Object| other.kind() == object.kind() && other.name() == object.name();
+        let Some(wanted) = release.manifest.iter().find(same) else { continue };
+        let memory = before.iter().find(|before| before.uid() == object.uid()).and_then(Memory::of);
+        if let Some(replicas) = memory::number_after(object, wanted, memory, least(&release.manifest, object)) {
+            say::step(&format!("{object} to {replicas} replicas"));
+            staging.kubectl.scale(workload::resource(object), object.name(), replicas)?;
+        }
+        if memory.is_some() {
+            staging.kubectl.merge(workload::resource(object), object.name(), &memory::forgotten())?;
+        }
+    }
+    for job in before.iter().filter(|object| object.kind() == "CronJob" && memory::is_suspended_by_us(object)) {
+        staging.kubectl.merge(workload::resource(job), job.name(), &memory::resumed())?;
+    }
+    Ok(())
+}
+
+/// The least number that an autoscaler of the manifest wants for an object.
+fn least(manifest: &[Object], object: &Object) -> i64 {
+    let scalers = manifest.iter().filter(|scaler| scaler.kind() == "HorizontalPodAutoscaler");
+    let target = json!([object.kind(), object.name()]);
+    scalers
+        .filter(|scaler| {
+            json!([scaler.text("/spec/scaleTargetRef/kind"), scaler.text("/spec/scaleTargetRef/name")]) == target
+        })
+        .filter_map(|scaler| scaler.number("/spec/minReplicas"))
+        .max()
+        .unwrap_or(1)
+}

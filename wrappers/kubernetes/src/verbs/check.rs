@@ -1,0 +1,123 @@
+//! `check`: whether the staging runs, with the tag that it should have.
+//!
+//! It asks the API server once when all is well. It never uses helm or kubedog, and never guesses: no answer is 4.
+
+use crate::cluster::object::{self, Object};
+use crate::cluster::pods::{self, Pods};
+use crate::cluster::workload::{self, WORKLOADS};
+use crate::error::Result;
+use crate::staging::Staging;
+use crate::staging::memory::Memory;
+use crate::staging::record::{self, Record, Workload};
+
+/// What a check has found, with the words for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Running(String),
+    Failing(String),
+    PartlyAvailable(String),
+    OtherTag(String),
+}
+
+/// How one workload of the record is.
+enum Found {
+    Ready,
+    Partly(String),
+    Down(String),
+}
+
+/// Looks.
+pub(crate) fn check(staging: &Staging) -> Result<Verdict> {
+    let tag = staging.given.needs_tag()?;
+    let objects = staging.kubectl.list(&format!("configmaps,{WORKLOADS},pods"), &staging.selector())?;
+    let record = objects.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
+    let Some(record) = record.filter(|record| !record.text("/data/applied").is_empty()) else {
+        let words = format!("nothing of {} was applied in namespace {}", staging.name(), staging.namespace());
+        return Ok(Verdict::Failing(words));
+    };
+    let record = Record::read(record)?;
+    let live =
+        |wanted: &Workload| objects.iter().find(|object| object.kind() == wanted.kind && object.name() == wanted.name);
+    let mut bad = Vec::new();
+    let (mut ready, mut down) = (0, 0);
+    for wanted in &record.workloads {
+        match found(wanted, live(wanted)) {
+            Found::Ready => ready += 1,
+            Found::Partly(words) => {
+                ready += 1;
+                bad.push((words, live(wanted)));
+            }
+            Found::Down(words) => {
+                down += 1;
+                bad.push((words, live(wanted)));
+            }
+        }
+    }
+    if ready == 0 && down > 0 {
+        return Ok(Verdict::Failing(told(staging, &bad)?));
+    }
+    if record.tag != tag {
+        return Ok(Verdict::OtherTag(format!("tag {} is running instead of {tag}", record.tag)));
+    }
+    if let Some(words) = record.workloads.iter().find_map(|wanted| other_image(wanted, live(wanted)?)) {
+        return Ok(Verdict::OtherTag(words));
+    }
+    if bad.is_empty() {
+        return Ok(Verdict::Running(format!("{} runs with tag {tag}", staging.name())));
+    }
+    Ok(Verdict::PartlyAvailable(told(staging, &bad)?))
+}
+
+fn found(wanted: &Workload, live: Option<&Object>) -> Found {
+    let Some(live) = live else {
+        // A job that has ended may have been removed since.
+        return if wanted.kind == "Job" {
+            Found::Ready
+        } else {
+            Found::Down(format!("{} {} is not there", object::words(&wanted.kind), wanted.name))
+        };
+    };
+    if let Some(words) = workload::given_up(live) {
+        return Found::Down(format!("{live}: {words}"));
+    }
+    if live.kind() == "Job" {
+        return Found::Ready;
+    }
+    if let Some(memory) = Memory::of(live).filter(|_| workload::replicas(live) == 0) {
+        return Found::Down(format!("{live} is archived (it had {})", memory.replicas));
+    }
+    let standing = workload::standing(live);
+    if workload::is_scalable(live) && standing.wanted == 0 && wanted.replicas != Some(0) {
+        return Found::Down(format!("{live} was scaled to 0"));
+    }
+    match (standing.settled, standing.ready) {
+        (true, _) => Found::Ready,
+        (false, 0) => Found::Down(format!("{live}: 0 of {} ready", standing.wanted)),
+        (false, ready) if ready < standing.wanted => {
+            Found::Partly(format!("{live}: {ready} of {} ready", standing.wanted))
+        }
+        (false, _) => Found::Partly(format!("{live} is still being replaced")),
+    }
+}
+
+fn other_image(wanted: &Workload, live: &Object) -> Option<String> {
+    let images = record::images(live);
+    let other = wanted.images.iter().find_map(|(name, image)| {
+        let found = images.iter().find(|(other, _)| other == name)?;
+        (found.1 != *image).then_some((name, image, &found.1))
+    });
+    other.map(|(name, image, found)| format!("{live}, container {name}: {found} is running instead of {image}"))
+}
+
+/// What is bad, with what the pods say of it.
+fn told(staging: &Staging, bad: &[(String, Option<&Object>)]) -> Result<String> {
+    let mut words: Vec<String> = bad.iter().map(|(words, _)| words.clone()).collect();
+    let live: Vec<Object> = bad.iter().filter_map(|(_, live)| live.cloned()).collect();
+    let pods = Pods::of(&staging.kubectl, &live)?;
+    let restarts = staging.settings.limits.restarts;
+    let mut troubles: Vec<pods::Trouble> =
+        live.iter().flat_map(|object| pods.newest(object)).filter_map(|pod| pods::trouble(pod, restarts)).collect();
+    troubles.sort_by_key(|trouble| !trouble.is_final);
+    words.extend(troubles.first().map(|trouble| trouble.told(&staging.kubectl)));
+    Ok(words.join("; "))
+}

@@ -1,0 +1,238 @@
+//! `cleanup`: everything of the staging goes.
+//!
+//! What is to go is written down in the cluster, with UIDs, before anything is removed: one that was killed goes on where it
+//! was, and a new object of an old name is safe.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::cluster::object::{Object, STAGING_LABEL};
+use crate::cluster::paths::Paths;
+use crate::error::{Error, Result};
+use crate::say;
+use crate::staging::Staging;
+use crate::staging::belongings::{self, Item};
+use crate::staging::custom;
+use crate::staging::namespace;
+use crate::staging::record;
+
+/// Where the list stands in the staging's own object.
+const KEY: &str = "cleanup";
+
+/// Between two looks at what is going.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Removes all.
+pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
+    let paths = Paths::find(staging)?;
+    let record = staging.kubectl.named("configmaps", &record::name(staging))?;
+    let mut items = earlier(record.as_ref())?;
+    let found = belongings::find(staging, &paths)?;
+    let before = items.len();
+    items.extend(found.items);
+    let volumes = Volumes::of(staging, &items);
+    if items.len() > before {
+        write(staging, &items)?;
+    }
+    say::step(&format!("removing {} objects of {}", items.len(), staging.name()));
+    let mut problems = remove_all(staging, &items)?;
+    problems.extend(wait_for_all(staging, &items)?);
+    problems.extend(volumes.settle(staging)?);
+    // What may not even be looked at is only a matter of ours if the release says that it is there.
+    if !problems.is_empty() {
+        return Err(Error::Failed(format!("not everything could be removed: {}", problems.join("; "))));
+    }
+    forget(staging, &paths)?;
+    say::step(&format!("nothing of {} is left", staging.name()));
+    Ok(())
+}
+
+/// The list of a cleanup that did not come to its end.
+fn earlier(record: Option<&Object>) -> Result<BTreeMap<String, Item>> {
+    let text = record.map(|record| record.text(&format!("/data/{KEY}"))).unwrap_or_default();
+    if text.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let items: Vec<Item> = serde_json::from_str(text)
+        .map_err(|error| Error::failed(format!("the list of an earlier cleanup cannot be read: {error}")))?;
+    say::step("going on with a cleanup that was interrupted");
+    Ok(items.into_iter().map(|item| (item.uid.clone(), item)).collect())
+}
+
+fn write(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<()> {
+    let list: Vec<&Item> = items.values().collect();
+    let text = serde_json::to_string(&list).map_err(|error| Error::failed(format!("no list can be made: {error}")))?;
+    staging.kubectl.apply("dm-cleanup", &record::object(staging, KEY, &text))
+}
+
+/// What makes others goes first, what others need goes last.
+fn rank(item: &Item) -> u8 {
+    let object = Object(serde_json::json!({"apiVersion": format!("{}/v", item.group), "kind": item.kind}));
+    match item.kind.as_str() {
+        "CronJob" | "HorizontalPodAutoscaler" => 0,
+        "Certificate" | "Ingress" => 1,
+        "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Pod" | "ReplicaSet" => 3,
+        "PersistentVolumeClaim" => 5,
+        "Secret" | "ConfigMap" => 6,
+        "ServiceAccount" | "Role" | "RoleBinding" => 7,
+        // An operator may be of the chart itself, and has to see its own objects go.
+        _ if custom::is_custom(&object) => 2,
+        _ => 4,
+    }
+}
+
+fn remove_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<String>> {
+    let mut in_order: Vec<&Item> = items.values().collect();
+    in_order.sort_by_key(|item| (rank(item), item.kind.clone(), item.name.clone()));
+    let mut problems = Vec::new();
+    for item in in_order {
+        match staging.kubectl.delete_uid(&item.path, &item.uid) {
+            Ok(true) => say::line(&format!("removed {item}")),
+            Ok(false) => {}
+            // The rest can still go; without an answer nothing can.
+            Err(Error::CannotTell(words)) if !words.contains("a right is missing") => {
+                return Err(Error::CannotTell(words));
+            }
+            Err(error) => problems.push(format!("{item}: {error}")),
+        }
+    }
+    Ok(problems)
+}
+
+impl std::fmt::Display for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let object = Object(serde_json::json!({"kind": self.kind, "metadata": {"name": self.name}}));
+        object.fmt(f)
+    }
+}
+
+/// Until all of it is gone: finalizers have their say, and pods their grace.
+fn wait_for_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<String>> {
+    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+    let mut said = 0;
+    loop {
+        let left = still_there(staging, items)?;
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        if Instant::now() >= deadline {
+            return Ok(left.iter().map(held).collect());
+        }
+        if left.len() != said {
+            said = left.len();
+            let first: Vec<String> = left.iter().take(3).map(ToString::to_string).collect();
+            say::step(&format!("waiting for {said} objects to go: {}", first.join(", ")));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn still_there(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<Object>> {
+    let named: Vec<Object> = items
+        .values()
+        .map(|item| {
+            let version = item.path.trim_start_matches("/apis/").trim_start_matches("/api/");
+            let parts = if item.group.is_empty() { 1 } else { 2 };
+            let version: Vec<&str> = version.split('/').take(parts).collect();
+            Object(serde_json::json!({
+                "apiVersion": version.join("/"), "kind": item.kind,
+                "metadata": {"name": item.name, "namespace": item.namespace},
+            }))
+        })
+        .collect();
+    let live = staging.kubectl.live(&named)?;
+    Ok(live.into_iter().filter(|object| items.contains_key(object.uid())).collect())
+}
+
+/// Why an object does not go.
+fn held(object: &Object) -> String {
+    let finalizers: Vec<&str> =
+        object.list("/metadata/finalizers").iter().filter_map(serde_json::Value::as_str).collect();
+    match (object.is_dying(), finalizers.is_empty()) {
+        (true, false) => format!("{object} is held by {}", finalizers.join(", ")),
+        (true, true) => format!("{object} is going, but not gone"),
+        (false, _) => format!("{object} is still there"),
+    }
+}
+
+/// The volumes behind the claims that go.
+#[derive(Debug, Default)]
+struct Volumes {
+    deleted: Vec<Object>,
+    retained: Vec<Object>,
+    hidden: Vec<String>,
+}
+
+impl Volumes {
+    fn of(staging: &Staging, items: &BTreeMap<String, Item>) -> Self {
+        let mut volumes = Self::default();
+        for item in items.values().filter(|item| !item.volume.is_empty()) {
+            match staging.kubectl.named("persistentvolumes", &item.volume) {
+                Ok(Some(volume)) if volume.text("/spec/persistentVolumeReclaimPolicy") == "Delete" => {
+                    volumes.deleted.push(volume);
+                }
+                Ok(Some(volume)) => volumes.retained.push(volume),
+                Ok(None) => {}
+                // Volumes belong to the cluster; whoever may not look at them cannot wait for them.
+                Err(error) => volumes.hidden.push(format!("volume {} of {item}: {error}", item.volume)),
+            }
+        }
+        volumes
+    }
+
+    fn settle(self, staging: &Staging) -> Result<Vec<String>> {
+        for words in self.hidden {
+            say::line(&format!("not looked at: {words}"));
+        }
+        let mut problems = Vec::new();
+        for volume in self.retained {
+            if !staging.settings.cleanup.retained_volumes {
+                say::step(&format!("{volume} stays: its reclaim policy is Retain"));
+                continue;
+            }
+            let path = format!("/api/v1/persistentvolumes/{}", volume.name());
+            match staging.kubectl.delete_uid(&path, volume.uid()) {
+                Ok(_) => say::line(&format!("removed {volume}")),
+                Err(error) => problems.push(format!("{volume}: {error}")),
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+        for volume in self.deleted {
+            while staging
+                .kubectl
+                .named("persistentvolumes", volume.name())?
+                .is_some_and(|now| now.uid() == volume.uid())
+            {
+                if Instant::now() >= deadline {
+                    problems.push(format!("{volume} is to be deleted by its storage, and is still there"));
+                    break;
+                }
+                std::thread::sleep(LOOK);
+            }
+        }
+        Ok(problems)
+    }
+}
+
+/// The release, the list itself, and the namespace where it is the staging's own.
+fn forget(staging: &Staging, paths: &Paths) -> Result<()> {
+    let release = format!("owner=helm,name={}", staging.release());
+    for secret in staging.kubectl.list("secrets", &release)? {
+        staging.kubectl.delete_uid(&paths.of(&secret)?, secret.uid())?;
+    }
+    let record = staging.kubectl.named("configmaps", &record::name(staging))?;
+    if let Some(record) = record.filter(|record| record.label(STAGING_LABEL) == Some(staging.name())) {
+        staging.kubectl.delete_uid(&paths.of(&record)?, record.uid())?;
+    }
+    let Some(own) = namespace::ours(staging)? else { return Ok(()) };
+    say::step(&format!("removing namespace {}", own.name()));
+    staging.kubectl.delete_uid(&format!("/api/v1/namespaces/{}", own.name()), own.uid())?;
+    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+    while namespace::ours(staging)?.is_some() {
+        if Instant::now() >= deadline {
+            return Err(Error::Failed(format!("namespace {} is going, but not gone", own.name())));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
