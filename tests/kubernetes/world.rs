@@ -1,0 +1,190 @@
+//! A real `dms` with the wrappers for Kubernetes, in a namespace of its own, and `dmc` to use it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use dm_tests::dms::{Dms, Setup, executable};
+use dm_tests::kubernetes::{Namespace, Plane, chart};
+use dm_tests::postgres::Database;
+use serde_json::Value;
+
+/// By when a staging is where it should be, on a busy machine.
+pub(crate) const SOON: &str = "3m";
+
+/// `dms`, the namespace in which its stagings are, and the settings of its wrappers.
+pub(crate) struct World {
+    pub(crate) dms: Dms,
+    pub(crate) namespace: Namespace,
+    // After `dms`, which uses it.
+    _database: Database,
+}
+
+/// What a world starts with.
+pub(crate) struct Start<'a> {
+    plane: &'a Plane,
+    namespace: Namespace,
+    settings: String,
+    chart: &'static str,
+    kubeconfig: PathBuf,
+    path: Option<String>,
+    arguments: Vec<String>,
+}
+
+impl<'a> Start<'a> {
+    /// The product's chart, the rights of an administrator, and a namespace of its own for all stagings.
+    pub(crate) fn on(plane: &'a Plane) -> Self {
+        let namespace = plane.namespace();
+        Self {
+            plane,
+            namespace,
+            settings: String::new(),
+            chart: "product",
+            kubeconfig: plane.kubeconfig().to_owned(),
+            path: None,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// The namespace, before `dms` runs.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Another chart of `tests/kubernetes/charts`.
+    pub(crate) fn chart(mut self, chart: &'static str) -> Self {
+        self.chart = chart;
+        self
+    }
+
+    /// Lines of the settings, before all sections.
+    pub(crate) fn settings(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.settings, "{lines}");
+        self
+    }
+
+    /// Somebody else, with fewer rights.
+    pub(crate) fn kubeconfig(mut self, kubeconfig: PathBuf) -> Self {
+        self.kubeconfig = kubeconfig;
+        self
+    }
+
+    /// Another `PATH` of the wrappers.
+    pub(crate) fn path(mut self, path: String) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// One more argument of `dms serve`.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts `dms`.
+    pub(crate) fn start(self) -> World {
+        let database = tokio::runtime::Runtime::new().expect("a runtime").block_on(Database::empty());
+        let file = self.namespace.folder().join("kubernetes.toml");
+        // Domains reach the product's ingress; sections stand last in TOML.
+        let settings = format!(
+            "{}\n[chart]\npath = \"{}\"\n[values]\nbase_domain = [\"ingress.domain\"]\n",
+            self.settings,
+            chart(self.chart).display()
+        );
+        fs::write(&file, settings).expect("the folder is ours");
+        let path = self.path.unwrap_or_else(|| self.plane.path().into_string().expect("paths of tests are UTF-8"));
+        let mut setup = Setup::new()
+            .database(&database)
+            .wrappers(&repository().join("wrappers/kubernetes"))
+            .argument(format!("--namespace={}", self.namespace.name()))
+            .argument("--base-domain=staging.test")
+            .variable("PATH", &path)
+            .variable("HOME", &self.namespace.folder().display().to_string())
+            .variable("KUBECONFIG", &self.kubeconfig.display().to_string())
+            .variable("DM_WRAPPER_SETTINGS", &file.display().to_string());
+        for argument in self.arguments {
+            setup = setup.argument(argument);
+        }
+        World { dms: setup.start(), namespace: self.namespace, _database: database }
+    }
+}
+
+/// How a call of `dmc` ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    /// `dmc` for this `dms`.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(executable().with_file_name("dmc"));
+        command.args(arguments).env_clear().env("DM_HOME", self.dms.home()).env("TZ", "UTC").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `dmc` to its end.
+    pub(crate) fn dmc(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments).output().expect("dmc was built"))
+    }
+
+    /// Runs `dmc` to its end, which is a good one, and gives its data.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let ended = self.dmc(arguments);
+        assert_eq!(ended.code, 0, "dmc {arguments:?}: {ended:?}\n{}", self.logs(arguments));
+        ended.stdout
+    }
+
+    /// Runs a write of `dmc` and waits until what it asked for has come about.
+    pub(crate) fn done(&self, arguments: &[&str]) -> String {
+        self.ok(&[arguments, &["--wait", "--timeout", SOON, "-y"]].concat())
+    }
+
+    /// The one JSON document that it prints.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.ok(&[arguments, &["-o", "json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("dmc {arguments:?} printed {text:?}: {error}"))
+    }
+
+    /// The staging as people see it.
+    pub(crate) fn info(&self, name: &str) -> Value {
+        self.json(&["info", name])
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self, name: &str) -> String {
+        self.info(name)["status"].as_str().expect("a status is a text").to_owned()
+    }
+
+    /// What its last run has printed.
+    pub(crate) fn output(&self, name: &str) -> String {
+        self.ok(&["logs", name])
+    }
+
+    /// For a failure: what the run of the staging that the arguments name has printed.
+    fn logs(&self, arguments: &[&str]) -> String {
+        let Some(name) = arguments.get(1) else { return String::new() };
+        let logs = self.dmc(&["logs", name]);
+        format!("--- output of its last run ---\n{}{}", logs.stdout, logs.stderr)
+    }
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The root of this repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root")
+}
+
+/// How long the checks of these tests take to see something, on a busy machine.
+pub(crate) const SEEN: Duration = Duration::from_mins(2);
