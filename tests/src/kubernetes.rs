@@ -139,11 +139,13 @@ impl Plane {
             let said = run(self.tool(name).args(arguments));
             format!("{name}: {}\n", said.lines().next().unwrap_or_default().trim())
         };
-        let servers: String = PROGRAMS.iter().map(|name| ask(name, &["--version"])).collect();
-        let clients =
-            [("kubectl", &["version", "--client"][..]), ("helm", &["version", "--short"]), ("kubedog", &["version"])];
-        let clients: String = clients.iter().map(|(name, arguments)| ask(name, arguments)).collect();
-        servers + &clients
+        // Of another cluster these would say nothing.
+        let servers = if self.own.is_some() { &PROGRAMS[..] } else { &[] };
+        let servers: String = servers.iter().map(|name| ask(name, &["--version"])).collect();
+        servers
+            + &ask("kubectl", &["version", "--client"])
+            + &ask("helm", &["version", "--short"])
+            + &ask("kubedog", &["version"])
     }
 
     /// Stops the API server, as for maintenance; the others go on without it.

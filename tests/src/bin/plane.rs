@@ -38,7 +38,9 @@ async fn main() -> ExitCode {
     process.args(["--pdeathsig", "TERM", "--"]).args(&command);
     let plane = if env::var_os("KUBECONFIG").is_some() {
         eprintln!("the cluster of KUBECONFIG is used, and no control plane is started");
-        Plane::shared().definitions();
+        let plane = Plane::shared();
+        eprint!("{}", plane.versions());
+        plane.definitions();
         process.env("PATH", path_with(&tools()));
         None
     } else {

@@ -124,7 +124,15 @@ impl Namespace {
     /// # Panics
     /// When the cluster refuses it.
     pub fn volume(&self, claim: &str, capacity: &str, reclaim: Reclaim) -> String {
-        let name = format!("{}-{claim}", self.name);
+        self.volume_in(&self.name, claim, capacity, reclaim)
+    }
+
+    /// The same for a claim of another namespace, such as one that a wrapper makes.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn volume_in(&self, namespace: &str, claim: &str, capacity: &str, reclaim: Reclaim) -> String {
+        let name = format!("{namespace}-{claim}");
         let policy = match reclaim {
             Reclaim::Delete => "Delete",
             Reclaim::Retain => "Retain",
@@ -137,7 +145,7 @@ impl Namespace {
                 "capacity": {"storage": capacity},
                 "accessModes": ["ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": policy,
-                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": self.name, "name": claim},
+                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim},
                 // Nobody makes this folder; the controllers delete volumes only below /tmp.
                 "hostPath": {"path": format!("/tmp/dm-test-volumes/{name}")},
             },
