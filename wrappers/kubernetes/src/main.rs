@@ -8,6 +8,7 @@ use std::process::ExitCode;
 mod arguments;
 mod cluster;
 mod error;
+mod registry;
 mod say;
 mod settings;
 mod staging;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         "config_check" => looked(staging(arguments).and_then(|staging| allowed(&staging))),
         "info" => changed(staging(arguments).and_then(|staging| print(info::links(&staging)?))),
         "defaults" => changed(staging(arguments).and_then(|staging| print(defaults::defaults(&staging)?))),
-        "tags" => changed(tags::print(&arguments)),
+        "tags" => changed(tags::tags(&arguments).and_then(print)),
         _ => {
             say::cause(&format!(
                 "{verb} is no verb; call this program by the name of one, such as create, through a link"

@@ -12,7 +12,7 @@ mod schema;
 use std::fmt;
 
 pub(crate) use compose::compose;
-pub(crate) use defaults::{ChartDefault, defaults};
+pub(crate) use defaults::defaults;
 pub(crate) use json::Json;
 pub(crate) use path::Path;
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::defaults::ChartDefault;
 use super::super::json::{Map, Number};
 use super::super::*;
 use super::path;
