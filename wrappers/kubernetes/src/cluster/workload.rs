@@ -5,6 +5,9 @@ use crate::cluster::object::Object;
 /// The resources that run pods, as `kubectl get` wants them.
 pub(crate) const WORKLOADS: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.batch";
 
+/// What sets numbers of replicas by itself.
+pub(crate) const AUTOSCALERS: &str = "horizontalpodautoscalers.autoscaling";
+
 /// Whether a manifest's object runs pods.
 pub(crate) fn is_workload(object: &Object) -> bool {
     matches!(
@@ -34,6 +37,24 @@ pub(crate) fn resource(object: &Object) -> &'static str {
 /// Replicas that are wanted: 1 where nothing is said.
 pub(crate) fn replicas(object: &Object) -> i64 {
     object.number("/spec/replicas").unwrap_or(1)
+}
+
+/// The least number of replicas that an autoscaler among these objects wants for a workload; none without one.
+pub(crate) fn least(objects: &[Object], workload: &Object) -> Option<i64> {
+    let scalers = objects.iter().filter(|object| {
+        object.kind() == "HorizontalPodAutoscaler"
+            && object.text("/spec/scaleTargetRef/kind") == workload.kind()
+            && object.text("/spec/scaleTargetRef/name") == workload.name()
+    });
+    scalers.map(|scaler| scaler.number("/spec/minReplicas").unwrap_or(1)).max()
+}
+
+/// Whether all that is missing are pods beyond the least number, of the newest revision.
+pub(crate) fn is_growing(deployment: &Object, least: i64) -> bool {
+    deployment.kind() == "Deployment"
+        && deployment.is_observed()
+        && deployment.number("/status/replicas") == deployment.number("/status/updatedReplicas")
+        && deployment.number("/status/availableReplicas") >= Some(least.max(1))
 }
 
 /// How far it is.
@@ -97,7 +118,9 @@ pub(crate) fn given_up(object: &Object) -> Option<String> {
             let progress = object.condition("Progressing");
             let deadline = progress.filter(|condition| condition["reason"] == "ProgressDeadlineExceeded");
             let refused = object.condition("ReplicaFailure").filter(|condition| {
-                condition["status"] == "True" && is_refusal(condition["message"].as_str().unwrap_or_default())
+                condition["status"] == "True"
+                    && !has_older_pods(object)
+                    && is_refusal(condition["message"].as_str().unwrap_or_default())
             });
             refused.or(deadline).map(words)
         }
@@ -106,9 +129,17 @@ pub(crate) fn given_up(object: &Object) -> Option<String> {
     }
 }
 
+/// Whether pods of an earlier revision are still to go: they give back what they hold of a quota.
+fn has_older_pods(deployment: &Object) -> bool {
+    deployment.number("/status/replicas") > deployment.number("/status/updatedReplicas")
+}
+
 /// Whether the API server refused to make something, by quota or by a rule of its own; nothing but a change mends that.
 pub(crate) fn is_refusal(message: &str) -> bool {
-    ["exceeded quota", "is forbidden", "denied the request", "is invalid"].iter().any(|sign| message.contains(sign))
+    const SIGNS: [&str; 4] = ["exceeded quota", "is forbidden", "denied the request", "is invalid"];
+    // In a new namespace the account comes a moment after it.
+    let is_early = message.contains("error looking up service account");
+    !is_early && SIGNS.iter().any(|sign| message.contains(sign))
 }
 
 #[cfg(test)]
@@ -165,8 +196,16 @@ mod tests {
         );
         let late = condition("Progressing", "False", "ProgressDeadlineExceeded", "too late");
         assert_eq!(given_up(&deployment(&late)).as_deref(), Some("ProgressDeadlineExceeded: too late"));
-        let busy = condition("ReplicaFailure", "True", "FailedCreate", "the server is busy");
-        assert_eq!(given_up(&deployment(&busy)), None);
+        let early =
+            "pods \"a\" is forbidden: error looking up service account n/default: serviceaccount \"default\" not found";
+        for passing in ["the server is busy", early] {
+            let condition = condition("ReplicaFailure", "True", "FailedCreate", passing);
+            assert_eq!(given_up(&deployment(&condition)), None, "{passing}");
+        }
+        let mut replacing = quota;
+        replacing["replicas"] = 3.into();
+        replacing["updatedReplicas"] = 2.into();
+        assert_eq!(given_up(&deployment(&replacing)), None, "older pods will give back what they hold");
         let mut old = late;
         old["observedGeneration"] = 1.into();
         assert_eq!(given_up(&deployment(&old)), None, "what was said of an older generation");

@@ -34,27 +34,21 @@ pub(crate) struct Item {
     pub(crate) volume: String,
 }
 
-/// What was found, and what could not be looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) items: BTreeMap<String, Item>,
-    pub(crate) hidden: Vec<String>,
-}
-
-/// Looks for all of it.
-pub(crate) fn find(staging: &Staging, paths: &Paths) -> Result<Found> {
-    let mut search = Search { staging, paths, found: Found::default(), objects: BTreeMap::new() };
+/// Looks for all of it, by UID. Kinds that may not be listed are passed over: what the chart has must be visible, or
+/// helm could not have made it.
+pub(crate) fn find(staging: &Staging, paths: &Paths) -> Result<BTreeMap<String, Item>> {
+    let mut search = Search { staging, paths, items: BTreeMap::new(), objects: BTreeMap::new() };
     search.of_the_release()?;
     search.by_marks()?;
     search.claims()?;
     search.secrets()?;
-    Ok(search.found)
+    Ok(search.items)
 }
 
 struct Search<'a> {
     staging: &'a Staging,
     paths: &'a Paths,
-    found: Found,
+    items: BTreeMap<String, Item>,
     /// By UID.
     objects: BTreeMap<String, Object>,
 }
@@ -77,7 +71,7 @@ impl Search<'_> {
             group: object.group().to_owned(),
             volume: object.text("/spec/volumeName").to_owned(),
         };
-        self.found.items.insert(item.uid.clone(), item);
+        self.items.insert(item.uid.clone(), item);
         self.objects.insert(object.uid().to_owned(), object);
         Ok(())
     }
@@ -106,7 +100,7 @@ impl Search<'_> {
     fn by_marks(&mut self) -> Result<()> {
         let resources = self.paths.listed().join(",");
         for selector in [self.staging.selector(), "app.kubernetes.io/managed-by=Helm".to_owned()] {
-            let (objects, hidden) = self.staging.kubectl.list_what_may_be(&resources, &selector)?;
+            let objects = self.staging.kubectl.list_what_may_be(&resources, &selector)?;
             for object in objects {
                 let ours = object.label(crate::cluster::object::STAGING_LABEL) == Some(self.staging.name())
                     || object.is_of_release(self.staging.release(), self.staging.namespace());
@@ -114,7 +108,6 @@ impl Search<'_> {
                     self.take(object)?;
                 }
             }
-            self.found.hidden.extend(hidden);
         }
         Ok(())
     }
@@ -151,8 +144,7 @@ impl Search<'_> {
             .into_iter()
             .filter(|resource| resource.starts_with("certificates.") || resource == "ingresses.networking.k8s.io");
         let kinds: Vec<String> = kinds.collect();
-        let (all, hidden) = self.staging.kubectl.list_what_may_be(&kinds.join(","), "")?;
-        self.found.hidden.extend(hidden);
+        let all = self.staging.kubectl.list_what_may_be(&kinds.join(","), "")?;
         let others = all.iter().filter(|object| !self.objects.contains_key(object.uid()));
         let theirs: BTreeSet<String> = others.flat_map(asked_for).collect();
         for name in ours.difference(&theirs) {

@@ -71,17 +71,15 @@ impl Kubectl {
         object::parse(&answer.stdout).map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))
     }
 
-    /// What there is of these resources, and complaints about those that could not be looked at, by resource.
-    pub(crate) fn list_what_may_be(&self, resources: &str, selector: &str) -> Result<(Vec<Object>, Vec<String>)> {
+    /// What there is of these resources, without those that may not be listed.
+    pub(crate) fn list_what_may_be(&self, resources: &str, selector: &str) -> Result<Vec<Object>> {
         let arguments = self.here(&["get", resources, "--selector", selector, "--output", "json"]);
         let answer = self.call(&arguments).run()?;
-        let forbidden: Vec<String> =
-            answer.stderr.lines().filter(|line| line.contains("forbidden: User")).map(complaint).collect();
-        let partial = answer.end == End::Exited(1) && !forbidden.is_empty() && !answer.stdout.is_empty();
+        let mut complaints = answer.stderr.lines().filter(|line| line.starts_with("Error")).peekable();
+        let only_rights = complaints.peek().is_some() && complaints.all(is_forbidden);
+        let partial = answer.end == End::Exited(1) && only_rights;
         let answer = if partial { answer } else { succeeded(answer, &said(&arguments))? };
-        let objects = object::parse(&answer.stdout)
-            .map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))?;
-        Ok((objects, forbidden))
+        object::parse(&answer.stdout).map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))
     }
 
     /// The events about an object.

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tempfile::NamedTempFile;
 
 use crate::arguments;
@@ -203,7 +202,9 @@ fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[O
         let same = |other: &&Object| other.kind() == object.kind() && other.name() == object.name();
         let Some(wanted) = release.manifest.iter().find(same) else { continue };
         let memory = before.iter().find(|before| before.uid() == object.uid()).and_then(Memory::of);
-        if let Some(replicas) = memory::number_after(object, wanted, memory, least(&release.manifest, object)) {
+        if let Some(replicas) =
+            memory::number_after(object, wanted, memory, workload::least(&release.manifest, object).unwrap_or(1))
+        {
             say::step(&format!("{object} to {replicas} replicas"));
             staging.kubectl.scale(workload::resource(object), object.name(), replicas)?;
         }
@@ -211,21 +212,17 @@ fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[O
             staging.kubectl.merge(workload::resource(object), object.name(), &memory::forgotten())?;
         }
     }
+    let is_applied = |object: &Object| live.iter().any(|live| live.uid() == object.uid());
+    for (object, memory) in before.iter().filter_map(|object| Some((object, Memory::of(object)?))) {
+        // Not of the chart any more, and of the staging still: it ran before.
+        if !is_applied(object) {
+            say::step(&format!("{object} to {} replicas", memory.replicas));
+            staging.kubectl.scale(workload::resource(object), object.name(), memory.replicas)?;
+            staging.kubectl.merge(workload::resource(object), object.name(), &memory::forgotten())?;
+        }
+    }
     for job in before.iter().filter(|object| object.kind() == "CronJob" && memory::is_suspended_by_us(object)) {
         staging.kubectl.merge(workload::resource(job), job.name(), &memory::resumed())?;
     }
     Ok(())
-}
-
-/// The least number that an autoscaler of the manifest wants for an object.
-fn least(manifest: &[Object], object: &Object) -> i64 {
-    let scalers = manifest.iter().filter(|scaler| scaler.kind() == "HorizontalPodAutoscaler");
-    let target = json!([object.kind(), object.name()]);
-    scalers
-        .filter(|scaler| {
-            json!([scaler.text("/spec/scaleTargetRef/kind"), scaler.text("/spec/scaleTargetRef/name")]) == target
-        })
-        .filter_map(|scaler| scaler.number("/spec/minReplicas"))
-        .max()
-        .unwrap_or(1)
 }

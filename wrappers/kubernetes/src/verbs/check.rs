@@ -4,7 +4,7 @@
 
 use crate::cluster::object::{self, Object};
 use crate::cluster::pods::{self, Pods};
-use crate::cluster::workload::{self, WORKLOADS};
+use crate::cluster::workload::{self, AUTOSCALERS, WORKLOADS};
 use crate::error::Result;
 use crate::staging::Staging;
 use crate::staging::memory::Memory;
@@ -29,7 +29,8 @@ enum Found {
 /// Looks.
 pub(crate) fn check(staging: &Staging) -> Result<Verdict> {
     let tag = staging.given.needs_tag()?;
-    let objects = staging.kubectl.list(&format!("configmaps,{WORKLOADS},pods"), &staging.selector())?;
+    let kinds = format!("configmaps,{WORKLOADS},pods,{AUTOSCALERS}");
+    let objects = staging.kubectl.list(&kinds, &staging.selector())?;
     let record = objects.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
     let Some(record) = record.filter(|record| !record.text("/data/applied").is_empty()) else {
         let words = format!("nothing of {} was applied in namespace {}", staging.name(), staging.namespace());
@@ -41,7 +42,8 @@ pub(crate) fn check(staging: &Staging) -> Result<Verdict> {
     let mut bad = Vec::new();
     let (mut ready, mut down) = (0, 0);
     for wanted in &record.workloads {
-        match found(wanted, live(wanted)) {
+        let least = live(wanted).and_then(|live| workload::least(&objects, live));
+        match found(wanted, live(wanted), least) {
             Found::Ready => ready += 1,
             Found::Partly(words) => {
                 ready += 1;
@@ -68,7 +70,8 @@ pub(crate) fn check(staging: &Staging) -> Result<Verdict> {
     Ok(Verdict::PartlyAvailable(told(staging, &bad)?))
 }
 
-fn found(wanted: &Workload, live: Option<&Object>) -> Found {
+/// `least` is what an autoscaler wants at least: what it adds beyond that may take its time.
+fn found(wanted: &Workload, live: Option<&Object>, least: Option<i64>) -> Found {
     let Some(live) = live else {
         // A job that has ended may have been removed since.
         return if wanted.kind == "Job" {
@@ -90,7 +93,8 @@ fn found(wanted: &Workload, live: Option<&Object>) -> Found {
     if workload::is_scalable(live) && standing.wanted == 0 && wanted.replicas != Some(0) {
         return Found::Down(format!("{live} was scaled to 0"));
     }
-    match (standing.settled, standing.ready) {
+    let grows = least.is_some_and(|least| workload::is_growing(live, least));
+    match (standing.settled || grows, standing.ready) {
         (true, _) => Found::Ready,
         (false, 0) => Found::Down(format!("{live}: 0 of {} ready", standing.wanted)),
         (false, ready) if ready < standing.wanted => {

@@ -27,9 +27,8 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     let paths = Paths::find(staging)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
     let mut items = earlier(record.as_ref())?;
-    let found = belongings::find(staging, &paths)?;
     let before = items.len();
-    items.extend(found.items);
+    items.extend(belongings::find(staging, &paths)?);
     let volumes = Volumes::of(staging, &items);
     if items.len() > before {
         write(staging, &items)?;
@@ -38,7 +37,6 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     let mut problems = remove_all(staging, &items)?;
     problems.extend(wait_for_all(staging, &items)?);
     problems.extend(volumes.settle(staging)?);
-    // What may not even be looked at is only a matter of ours if the release says that it is there.
     if !problems.is_empty() {
         return Err(Error::Failed(format!("not everything could be removed: {}", problems.join("; "))));
     }
