@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Plane, run};
+use dm_tests::kubernetes::{Plane, SHARED, run};
 use dm_tests::processes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -145,10 +145,25 @@ fn a_command_finds_a_cluster_and_its_end_is_that_of_the_program() {
 }
 
 #[test]
+fn a_cluster_that_is_named_is_used_and_none_is_started() {
+    let plane = Plane::shared();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plane"));
+    command.args([
+        "sh",
+        "-c",
+        "echo ${DM_TEST_KUBERNETES:-none}; kubectl config view --minify -o jsonpath='{..server}'",
+    ]);
+    command.env("KUBECONFIG", plane.kubeconfig()).env_remove(SHARED);
+    let said = run(&mut command);
+    let server = run(plane.kubectl().args(["config", "view", "--minify", "-o", "jsonpath={..server}"]));
+    assert_eq!(said, format!("none\n{server}"));
+}
+
+#[test]
 fn without_a_cluster_a_test_says_how_to_get_one() {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "plane::stages::a_pod_is_ready_whatever_its_tag"]);
-    command.env_remove("KUBECONFIG").env_remove(dm_tests::kubernetes::SHARED);
+    command.env_remove("KUBECONFIG").env_remove(SHARED);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success() && said.contains("script/test kubernetes"), "{said}");

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::eventually::eventually_blocking;
 
 /// How long a program may take to end in order before it is killed.
-const ORDERLY: Duration = Duration::from_secs(4);
+const ORDERLY: Duration = Duration::from_secs(2);
 /// By when a program that was killed is gone.
 const GONE: Duration = Duration::from_secs(20);
 /// How much of a log is shown.
