@@ -275,10 +275,10 @@ impl Drop for Own {
             processes::of(folder).iter().for_each(processes::Process::kill);
             return;
         }
-        let mut left = Vec::new();
-        eventually_blocking("everything of the control plane has ended", STOP, || {
-            left = processes::of(folder);
-            left.is_empty().then_some(())
+        // Of these alone: what somebody has started with its kubeconfig may outlive it, and learns that it is gone.
+        let is_program = |process: &processes::Process| process.command.contains(&*folder.to_string_lossy());
+        eventually_blocking("every program of the control plane has ended", STOP, || {
+            (!processes::of(folder).iter().any(is_program)).then_some(())
         });
     }
 }
