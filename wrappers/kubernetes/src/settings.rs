@@ -23,6 +23,7 @@ const FILE: &str = "kubernetes.toml";
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     /// The namespace of a staging: text with `{namespace}`, `{name}` and `{project_name}`.
@@ -44,6 +45,7 @@ pub(crate) struct Settings {
 
 /// Where the chart comes from: a folder or an archive, `oci://...`, or a name in a repository.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Chart {
     pub(crate) path: String,
@@ -56,6 +58,7 @@ pub(crate) struct Chart {
 
 /// Where things land in the chart's values, as dotted paths.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Values {
     pub(crate) app: String,
@@ -73,6 +76,7 @@ pub(crate) struct Values {
 
 /// Programs, by name or path.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Tools {
     pub(crate) helm: String,
@@ -82,6 +86,7 @@ pub(crate) struct Tools {
 
 /// How long and how often, in seconds where it is a time.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
     /// One question to the API server.
@@ -102,6 +107,7 @@ pub(crate) struct Limits {
 
 /// What goes at a cleanup.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Cleanup {
     /// Also volumes whose reclaim policy is Retain; needs a right on the whole cluster.
@@ -110,6 +116,7 @@ pub(crate) struct Cleanup {
 
 /// Merge patches, as JSON.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Custom {
     pub(crate) archive: String,
@@ -118,6 +125,7 @@ pub(crate) struct Custom {
 
 /// Where tags are listed.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Registry {
     pub(crate) repository: String,
@@ -312,6 +320,35 @@ mod tests {
         assert_eq!(settings.values.tag, ["a.tag", "b.tag"]);
         assert!(!settings.values.defaults);
         assert_eq!(settings.links["logs"], "https://logs.example.org/{name}");
+    }
+
+    #[test]
+    fn the_documentation_has_every_setting_with_its_default() {
+        let docs = include_str!("../../../docs/kubernetes.md");
+        let rows: Vec<&str> = docs.lines().filter(|line| line.starts_with("| `")).collect();
+        let defaults = Table::try_from(Settings::default()).unwrap();
+        let mut seen = 0;
+        for (section, value) in &defaults {
+            let inner = value.as_table().filter(|table| !table.is_empty());
+            let keys: Vec<(&str, &Value)> = match inner {
+                Some(table) => table.iter().map(|(key, value)| (key.as_str(), value)).collect(),
+                None => vec![(section.as_str(), value)],
+            };
+            for (key, default) in keys {
+                let row = rows.iter().find(|row| {
+                    let name = row.split('|').nth(1).unwrap();
+                    let names = name.split_once("] ").filter(|_| inner.is_some()).map_or(name, |(_, names)| names);
+                    (inner.is_none() || name.contains(&format!("[{section}]"))) && names.contains(key)
+                });
+                let row = row.unwrap_or_else(|| panic!("{section}.{key} is not in the documentation"));
+                let said = row.split('|').nth(2).unwrap();
+                let is_said =
+                    said.trim().is_empty() || said.contains("their names") || said.contains(&default.to_string());
+                assert!(is_said, "{section}.{key} is {default} and not {said}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 25, "the search finds settings: {seen}");
     }
 
     #[test]
