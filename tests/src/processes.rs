@@ -46,6 +46,16 @@ pub fn named(word: &str) -> Vec<Process> {
     all(|_, arguments| arguments.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes()))
 }
 
+/// All processes of a group, whatever became of the process that it is named after.
+///
+/// # Panics
+/// Without `/proc`.
+pub fn of_group(group: Pid) -> Vec<Process> {
+    all(|process, _| {
+        numbers(process).and_then(|numbers| numbers.split(' ').nth(2)?.parse().ok()) == Some(group.as_raw())
+    })
+}
+
 /// Those for which `which`, asked with their folder in `/proc` and their arguments, says so.
 fn all(which: impl Fn(&Path, &[u8]) -> bool) -> Vec<Process> {
     let own = std::process::id();
@@ -64,10 +74,14 @@ fn all(which: impl Fn(&Path, &[u8]) -> bool) -> Vec<Process> {
 
 /// The parent of a process; none when it is no more.
 pub fn parent(pid: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    numbers(Path::new(&format!("/proc/{pid}")))?.split(' ').nth(1)?.parse().ok().map(Pid::from_raw)
+}
+
+/// What the kernel says of a process, from its state on.
+fn numbers(process: &Path) -> Option<String> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
     // The name may hold anything, also brackets; what follows the last one is numbers.
-    let (_, numbers) = stat.rsplit_once(") ")?;
-    numbers.split(' ').nth(1)?.parse().ok().map(Pid::from_raw)
+    stat.rsplit_once(") ").map(|(_, numbers)| numbers.to_owned())
 }
 
 /// What a process holds in memory, in KiB.

@@ -27,23 +27,30 @@ use values::{an_argument_of_another_contract_is_refused, no_text_in_a_value_brea
 /// The verbs that a folder must have.
 const REQUIRED: [&str; 6] = ["create", "update", "delete", "cleanup", "check", "archive_check"];
 
-/// Makes each promise a test of its own for the folder that is tried, and tries all of them on the folders of the pages.
+/// Makes each promise a test of its own, for the folder that is tried and for those of the pages.
 macro_rules! promises {
     ($($promise:ident)*) => {
         mod folder {
-            use super::Home;
-
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    super::$promise(&Home::new().await).await;
+                    super::$promise(&super::Home::new().await).await;
                 }
             )*
         }
-
-        /// Tries every promise on a folder, one after the other.
-        async fn keeps_every_promise(folder: &std::path::Path) {
-            $($promise(&Home::of(folder).await).await;)*
+        promises!(readme: $($promise)*);
+        promises!(guide_in_bash: $($promise)*);
+        promises!(guide_in_rust: $($promise)*);
+    };
+    ($page:ident: $($promise:ident)*) => {
+        mod $page {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    let folder = super::pages::$page();
+                    super::$promise(&super::Home::of(folder.path()).await).await;
+                }
+            )*
         }
     };
 }

@@ -47,7 +47,7 @@ breaks! {
         "cleanup forced: exit code 1";
     stagings_side_by_side_do_not_touch_each_other: "rm -rf \"$staging\"" => "rm -rf \"$staging\"*", "check pr-10";
     a_verb_killed_at_any_point_ends_right_when_it_is_run_again:
-        "create | update)" => "create | update) mkdir -p \"$DM_HOME\"; mkdir \"$DM_HOME/half\"; sleep 0.1; rmdir \"$DM_HOME/half\"",
+        "create | update)" => "create | update) mkdir -p \"$DM_HOME\"; mkdir \"$DM_HOME/half\"; sleep 0.3; rmdir \"$DM_HOME/half\"",
         "create killed: exit code 1";
     nothing_stays_behind_when_a_verb_ends: "create | update)" => "create | update) setsid sleep 60 &",
         "create has ended, and this of it still ran: [\"sleep 60\"]";

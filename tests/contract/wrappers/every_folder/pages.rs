@@ -6,31 +6,30 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{REQUIRED, keeps_every_promise};
+use super::REQUIRED;
 use crate::wrappers::harness::repository;
 
-#[tokio::test]
-async fn the_smallest_folder_of_the_readme_keeps_every_promise() {
-    keeps_every_promise(smallest_folder(&smallest_script()).path()).await;
+/// The smallest folder of `wrappers/README.md`.
+pub(super) fn readme() -> TempDir {
+    smallest_folder(&smallest_script())
 }
 
-#[tokio::test]
-async fn the_rust_program_of_the_guide_keeps_every_promise() {
+/// The folder in Bash of `docs/wrappers.md`.
+pub(super) fn guide_in_bash() -> TempDir {
+    let folder = smallest_folder(&block(&guide(), "bash\n#!/usr/bin/env bash\n"));
+    for verb in ["config_check", "defaults"] {
+        symlink("smallest", folder.path().join(verb)).unwrap();
+    }
+    folder
+}
+
+/// The folder in Rust of `docs/wrappers.md`, whose program is compiled with the tests.
+pub(super) fn guide_in_rust() -> TempDir {
     let folder = folder();
     for verb in REQUIRED.into_iter().chain(["config_check", "info"]) {
         symlink(env!("CARGO_BIN_EXE_example"), folder.path().join(verb)).unwrap();
     }
-    keeps_every_promise(folder.path()).await;
-}
-
-#[tokio::test]
-async fn the_bash_script_of_the_guide_keeps_every_promise() {
-    let script = block(&guide(), "bash\n#!/usr/bin/env bash\n");
-    let folder = smallest_folder(&script);
-    for verb in ["config_check", "defaults"] {
-        symlink("smallest", folder.path().join(verb)).unwrap();
-    }
-    keeps_every_promise(folder.path()).await;
+    folder
 }
 
 #[test]

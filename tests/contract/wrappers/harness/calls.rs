@@ -9,10 +9,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use dm_tests::eventually::{eventually, pause};
-use dm_tests::processes;
+use dm_tests::processes::{self, Process};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Map, Value};
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -160,10 +161,9 @@ impl<'a> Staging<'a> {
 
     /// Calls a wrapper and kills it and all that it has started, unless it ends before.
     pub(in super::super) async fn killed(&self, verb: &str, after: Duration) {
-        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
-        let mut child = self.start(verb, files.path(), self.defaults().await);
-        let _ended_before = timeout(after, child.wait()).await;
-        end(&mut child, files.path()).await;
+        let mut call = self.start(verb, self.defaults().await);
+        let _ended_before = timeout(after, call.child.wait()).await;
+        call.end().await;
     }
 
     async fn defaults(&self) -> &'a [[String; 3]] {
@@ -179,28 +179,25 @@ impl<'a> Staging<'a> {
     }
 
     async fn call(&self, verb: &str, defaults: &[[String; 3]]) -> Ended {
-        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
         let started = Instant::now();
-        let mut child = self.start(verb, files.path(), defaults);
+        let mut call = self.start(verb, defaults);
         let limit = self.home.manifest.limit(verb);
-        let Ok(status) = timeout(limit, child.wait()).await else {
-            end(&mut child, files.path()).await;
+        let Ok(status) = timeout(limit, call.child.wait()).await else {
+            call.end().await;
             panic!("{verb} {} has not ended within its limit of {limit:?}", self.name);
         };
         let took = started.elapsed();
-        let left = left(files.path()).await;
-        let read = |name| {
-            let mut text = Vec::new();
-            File::open(files.path().join(name)).unwrap().take(OUTPUT).read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        let code = status.unwrap().code();
-        Ended { code, took, stdout: read("stdout"), stderr: read("stderr"), report: read("report"), left }
+        let left = call.left().await;
+        let [stdout, stderr, report] = ["stdout", "stderr", "report"].map(|name| call.read(name));
+        Ended { code: status.unwrap().code(), took, stdout, stderr, report, left }
     }
 
-    fn start(&self, verb: &str, files: &Path, defaults: &[[String; 3]]) -> Child {
-        let started = self.command(verb, files, defaults).spawn();
-        started.unwrap_or_else(|error| panic!("{verb} cannot be executed: {error}"))
+    fn start(&self, verb: &str, defaults: &[[String; 3]]) -> Call {
+        let files = tempfile::tempdir_in(self.home.folder.path()).unwrap();
+        let started = self.command(verb, files.path(), defaults).spawn();
+        let child = started.unwrap_or_else(|error| panic!("{verb} cannot be executed: {error}"));
+        let group = Pid::from_raw(child.id().unwrap().cast_signed());
+        Call { child, group, files }
     }
 
     fn command(&self, verb: &str, files: &Path, defaults: &[[String; 3]]) -> Command {
@@ -266,30 +263,52 @@ impl<'a> Staging<'a> {
     }
 }
 
-/// Ends a call with all that it has started, as nobody can refuse.
-async fn end(child: &mut Child, files: &Path) {
-    if let Some(group) = child.id() {
-        let _ended_already = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
-    }
-    timeout(DEADLINE, child.wait()).await.expect("a killed wrapper ends").unwrap();
-    eventually("all that a killed wrapper had started is gone", DEADLINE, async || {
-        let left = processes::of(files);
-        left.iter().for_each(processes::Process::kill);
-        left.is_empty().then_some(())
-    })
-    .await;
+/// A wrapper that was started, in a process group of its own, and the files that it was given.
+struct Call {
+    child: Child,
+    group: Pid,
+    files: TempDir,
 }
 
-/// What a wrapper that has ended still has running a moment later; it is ended.
-async fn left(files: &Path) -> Vec<String> {
-    let ended = Instant::now();
-    loop {
-        let left = processes::of(files);
-        if left.is_empty() || ended.elapsed() >= GRACE {
-            left.iter().for_each(processes::Process::kill);
-            return left.into_iter().map(|process| process.command).collect();
+impl Call {
+    /// What it has started and still runs: its group, and whoever was handed its files, by its environment too.
+    fn running(&self) -> Vec<Process> {
+        // The group is asked first, because that is cheap, and mostly nobody is left in it.
+        let mut running = if killpg(self.group, None).is_ok() { processes::of_group(self.group) } else { Vec::new() };
+        running.extend(processes::of(self.files.path()).into_iter().filter(|one| one.pid != self.group));
+        running
+    }
+
+    /// Ends it with all that it has started, as nobody can refuse.
+    async fn end(&mut self) {
+        let _ended_already = killpg(self.group, Signal::SIGKILL);
+        timeout(DEADLINE, self.child.wait()).await.expect("a killed wrapper ends").unwrap();
+        eventually("all that a killed wrapper had started is gone", DEADLINE, async || {
+            let running = self.running();
+            running.iter().for_each(Process::kill);
+            running.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// What still runs a moment after its end; it is ended.
+    async fn left(&self) -> Vec<String> {
+        let ended = Instant::now();
+        loop {
+            let running = self.running();
+            if running.is_empty() || ended.elapsed() >= GRACE {
+                running.iter().for_each(Process::kill);
+                return running.into_iter().map(|process| process.command).collect();
+            }
+            pause(Duration::from_millis(20)).await;
         }
-        pause(Duration::from_millis(20)).await;
+    }
+
+    /// What is in one of its files now.
+    fn read(&self, name: &str) -> String {
+        let mut text = Vec::new();
+        File::open(self.files.path().join(name)).unwrap().take(OUTPUT).read_to_end(&mut text).unwrap();
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
