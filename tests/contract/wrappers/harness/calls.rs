@@ -125,7 +125,7 @@ impl<'a> Staging<'a> {
             return true;
         }
         let ended = self.run("config_check").await;
-        assert!(matches!(ended.code, Some(0 | 1)), "config_check: {ended}");
+        assert_ne!(ended.code, Some(4), "config_check cannot tell: {ended}");
         assert!(ended.code == Some(0) || !ended.stdout.trim().is_empty(), "config_check refused without a word");
         ended.code == Some(0)
     }

@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::server::{Request, Server, answer, json, with};
+use super::sign_in::certificate;
 use super::{list, names, registry, said};
 use crate::registry::{Registry, list_until};
 
@@ -41,10 +43,10 @@ fn what_a_registry_says_of_its_refusal_is_told() {
 }
 
 /// Whatever the server does with a connection, a sentence comes in time.
-fn ends_in_time(connection: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
+fn ends_in_time(ca: Option<PathBuf>, connection: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let address = Server::raw(connection);
     let started = Instant::now();
-    let said = said(list_until(&at(address), "", started + Duration::from_millis(300)));
+    let said = said(list_until(&Registry { ca, ..at(address) }, "", started + Duration::from_millis(300)));
     assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}: {said}", started.elapsed());
     assert!(said.contains(&address.to_string()), "{said}");
     said
@@ -52,11 +54,17 @@ fn ends_in_time(connection: impl Fn(TcpStream) + Send + Sync + 'static) -> Strin
 
 #[test]
 fn a_server_that_hangs_is_given_up_on() {
-    let said = ends_in_time(|mut stream| {
-        // Until the other side gives up.
-        let _ = stream.read_to_end(&mut Vec::new());
-    });
-    assert!(said.ends_with("took more than 15 s to list its tags"), "{said}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, certificate().0).expect("it can be written");
+    // With a certificate to wait for, and with an answer.
+    for ca in [None, Some(ca)] {
+        let said = ends_in_time(ca, |mut stream| {
+            // Until the other side gives up.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        assert!(said.ends_with("took more than 15 s to list its tags"), "{said}");
+    }
 }
 
 #[test]
@@ -78,7 +86,7 @@ fn a_server_that_answers_drop_by_drop_is_given_up_on() {
         dripping(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
         dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
     ] {
-        let said = ends_in_time(connection);
+        let said = ends_in_time(None, connection);
         assert!(said.ends_with("took more than 15 s to list its tags"), "{said}");
     }
 }

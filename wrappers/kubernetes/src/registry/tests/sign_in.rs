@@ -113,7 +113,7 @@ fn nobody_is_signed_in_where_a_registry_redirects() {
 }
 
 /// A certificate for this machine, and the settings of a server that shows it.
-fn certificate() -> (String, ServerConfig) {
+pub(super) fn certificate() -> (String, ServerConfig) {
     let key = KeyPair::generate().expect("a key");
     let mut authority = CertificateParams::new(Vec::new()).expect("no names");
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
