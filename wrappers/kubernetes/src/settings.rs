@@ -338,7 +338,8 @@ mod tests {
                 let row = rows.iter().find(|row| {
                     let name = row.split('|').nth(1).unwrap();
                     let names = name.split_once("] ").filter(|_| inner.is_some()).map_or(name, |(_, names)| names);
-                    (inner.is_none() || name.contains(&format!("[{section}]"))) && names.contains(key)
+                    (inner.is_none() || name.contains(&format!("[{section}]")))
+                        && names.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == key)
                 });
                 let row = row.unwrap_or_else(|| panic!("{section}.{key} is not in the documentation"));
                 let said = row.split('|').nth(2).unwrap();
