@@ -190,6 +190,7 @@ fn is_waited_for(object: &Object) -> Option<String> {
     }
     Some(match object.kind() {
         "Job" | "Pod" => object.to_string(),
+        _ if !object.is_observed() => format!("{object} (just changed)"),
         _ if ready >= wanted => format!("{object} (replacing)"),
         _ => format!("{object} ({ready} of {wanted})"),
     })
