@@ -4,9 +4,11 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
 
-# Tools that `script/bootstrap test` keeps in the tree come first; a tool chain from rustup is off PATH on some machines.
+# Tools that `script/bootstrap test` keeps in the tree come first; a tool chain from rustup or from go.dev is off PATH on
+# some machines.
 export PATH="$root/.tools/python/bin:$PATH"
 command -v cargo >/dev/null 2>&1 || export PATH="$HOME/.cargo/bin:$PATH"
+command -v go >/dev/null 2>&1 || export PATH="$PATH:/usr/local/go/bin"
 
 note() { printf '%s\n' "$*" >&2; }
 die() {

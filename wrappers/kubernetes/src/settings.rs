@@ -261,6 +261,11 @@ impl Settings {
         })
     }
 
+    /// A program: a name stays one, a path is seen from the file of the settings.
+    pub(crate) fn program(&self, program: &str) -> String {
+        if program.contains('/') { self.path(program).display().to_string() } else { program.to_owned() }
+    }
+
     /// A path of the settings, seen from their file.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.join(path)

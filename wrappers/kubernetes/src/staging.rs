@@ -43,8 +43,8 @@ impl Staging {
         if namespace.is_empty() {
             return Err(Error::misused("no namespace: give --namespace, or set `namespace`"));
         }
-        let kubectl = process::find(&settings.tools.kubectl)?;
-        let helm = process::find(&settings.tools.helm)?;
+        let kubectl = process::find(&settings.program(&settings.tools.kubectl))?;
+        let helm = process::find(&settings.program(&settings.tools.helm))?;
         let kubectl = Kubectl::new(&kubectl, &namespace, settings.limits.request(), &access);
         let helm = Helm::new(&helm, &namespace, settings.limits.request(), &access);
         Ok(Self { settings, given, kubectl, helm, run: arguments::run(), access })

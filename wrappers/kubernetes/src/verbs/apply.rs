@@ -39,7 +39,7 @@ const NUMBERED: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,cronj
 /// Applies the chart with the effective configuration, and follows it.
 pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let tag = staging.given.needs_tag()?;
-    let kubedog = Kubedog::find(&staging.settings.tools.kubedog)?;
+    let kubedog = Kubedog::find(&staging.settings.program(&staging.settings.tools.kubedog))?;
     let chart = chart::find(&staging.settings, &staging.helm)?;
     let values = values_file(staging, &chart)?;
     say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
