@@ -37,7 +37,8 @@ fn report(key: &str, text: &str) {
     let mut line = serde_json::Value::Object(entry).to_string();
     line.push('\n');
     // In one write, so that lines of two writers do not mix. Without a report the output still has it.
-    let _no_report = File::options().create(true).append(true).open(path).and_then(|mut file| file.write_all(line.as_bytes()));
+    let _no_report =
+        File::options().create(true).append(true).open(path).and_then(|mut file| file.write_all(line.as_bytes()));
 }
 
 /// The text, or its first characters and a sign that there is more.

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -239,7 +240,22 @@ fn text(path: &Path) -> io::Result<String> {
 
 fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&serde_json::to_vec(content)?)
+    file.write_all(plain(&serde_json::to_string(content)?).as_bytes())
+}
+
+/// The same JSON without characters that a reader of YAML, such as helm, refuses or folds into blanks. They stand in texts
+/// only, where an escape means the same.
+fn plain(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                let _ = write!(plain, "\\u{:04x}", u32::from(character));
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// Public keys of one level, nested at their dots: `a.b` is the `b` of an object `a`, as `helm --values` wants it.
@@ -316,6 +332,14 @@ mod tests {
         let json = serde_json::to_string(&Tree::of(&values)).expect("it can be written");
         assert_eq!(json, "{\"a\":{\"b\":{\"c\":\"1\\n$x \u{1f600} \"},\"d\":1e400},\"e\":{\"f\":[null]}}");
         assert_eq!(serde_json::to_string(&Tree::of(&BTreeMap::new())).expect("it can be written"), "{}");
+    }
+
+    #[test]
+    fn what_a_reader_of_yaml_would_change_is_escaped() {
+        let text = "a\u{7f}b\u{85}c\u{2028}d\u{feff}\u{e9}\u{1f600}\n";
+        let json = plain(&serde_json::to_string(text).expect("it can be written"));
+        assert_eq!(json, "\"a\\u007fb\\u0085c\\u2028d\\ufeff\u{e9}\u{1f600}\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&json).expect("it is the same text"), text);
     }
 
     #[test]
