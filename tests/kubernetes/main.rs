@@ -3,4 +3,5 @@
 
 mod life;
 mod plane;
+mod program;
 mod world;
