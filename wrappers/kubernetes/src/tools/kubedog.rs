@@ -43,6 +43,8 @@ impl Kubedog {
         let mut command = Command::new(&self.program);
         command
             .args(["multitrack", "--namespace", staging.namespace(), "-t", &limit.to_string()])
+            // What containers have said since the chart was applied, and nothing from before.
+            .args(["--logs-since", "15s", "--status-progress-period", "10"])
             .envs(staging.access.variables())
             .env("KUBEDOG_NO_COLOR", "1")
             .env("KUBEDOG_TERMINAL_WIDTH", "120")
