@@ -80,8 +80,14 @@ fn found(wanted: &Workload, live: Option<&Object>, least: Option<i64>) -> Found 
             Found::Down(format!("{} {} is not there", object::words(&wanted.kind), wanted.name))
         };
     };
+    let standing = workload::standing(live);
     if let Some(words) = workload::given_up(live) {
-        return Found::Down(format!("{live}: {words}"));
+        // What was there before, or as much as there may be, still serves.
+        return if standing.ready > 0 && live.kind() != "Job" {
+            Found::Partly(format!("{live}: {} of {} ready; {words}", standing.ready, standing.wanted))
+        } else {
+            Found::Down(format!("{live}: {words}"))
+        };
     }
     if live.kind() == "Job" {
         return Found::Ready;
@@ -89,7 +95,6 @@ fn found(wanted: &Workload, live: Option<&Object>, least: Option<i64>) -> Found 
     if let Some(memory) = Memory::of(live).filter(|_| workload::replicas(live) == 0) {
         return Found::Down(format!("{live} is archived (it had {})", memory.replicas));
     }
-    let standing = workload::standing(live);
     if workload::is_scalable(live) && standing.wanted == 0 && wanted.replicas != Some(0) {
         return Found::Down(format!("{live} was scaled to 0"));
     }
