@@ -13,8 +13,8 @@ use crate::staging::Staging;
 /// Between two looks at another helm.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Makes the release ready for an upgrade.
-pub(crate) fn repair(staging: &Staging) -> Result<()> {
+/// Makes the release ready for an upgrade. True if another helm was at work on it meanwhile.
+pub(crate) fn repair(staging: &Staging) -> Result<bool> {
     let pending =
         format!("owner=helm,name={},status in (pending-install,pending-upgrade,pending-rollback)", staging.release());
     let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.other_helm);
@@ -25,7 +25,7 @@ pub(crate) fn repair(staging: &Staging) -> Result<()> {
         for secret in &ours {
             forget(staging, secret)?;
         }
-        let Some(other) = others.first() else { return Ok(()) };
+        let Some(other) = others.first() else { return Ok(said) };
         if Instant::now() >= deadline {
             return Err(Error::Failed(busy(other)));
         }

@@ -22,6 +22,7 @@ use crate::staging::namespace;
 use crate::staging::record::Record;
 use crate::staging::repair;
 use crate::staging::rollout::{self, Outcome};
+use crate::tools::both::both;
 use crate::tools::helm::{self, Applied, Release};
 use crate::tools::kubectl;
 use crate::tools::kubedog::Kubedog;
@@ -44,16 +45,19 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let values = values_file(staging, &chart)?;
     say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
     namespace::ensure(staging)?;
-    repair::repair(staging)?;
-    let before = settled(staging)?;
+    let (waited, mut before) = both(|| repair::repair(staging), || settled(staging))?;
+    if waited {
+        before = settled(staging)?;
+    }
     custom::restore(staging)?;
     wake(staging, &before)?;
 
     let release = upgrade(staging, &chart, values.path())?;
-    let live = staging.kubectl.merge_into(&release.manifest, &staging.mark())?;
+    let record = Record::of(staging, &release.manifest);
+    let mark = || staging.kubectl.merge_into(&release.manifest, &staging.mark());
+    let ((), live) = both(|| record.write(staging), mark)?;
     mark_hooks(staging, &release)?;
     bring_back(staging, &release, &live, &before)?;
-    Record::of(staging, &release.manifest).write(staging)?;
 
     let stream = kubedog.follow(staging, &release.manifest)?;
     let outcome = rollout::follow(staging, &release.manifest, still_true(live, &before))?;

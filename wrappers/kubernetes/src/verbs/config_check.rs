@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::staging::Staging;
 use crate::staging::chart;
 use crate::staging::namespace;
+use crate::tools::both::both;
 use crate::tools::helm::Applied;
 use crate::verbs::apply;
 
@@ -33,14 +34,13 @@ pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
     let renamed = hooks.into_iter().map(renamed).collect();
     let asked_hooks = if absent { elsewhere(staging, renamed) } else { renamed };
     let kubectl = if absent { staging.kubectl.in_namespace(&staging.given.namespace) } else { staging.kubectl.clone() };
+    let (of_manifest, of_hooks) = both(|| kubectl.refusal(&asked), || kubectl.refusal(&asked_hooks))?;
     let mut refusals = Vec::new();
-    for objects in [asked, asked_hooks] {
-        if let Some(words) = kubectl.refusal(&objects)? {
-            if words.contains("namespaces \"") && words.contains("not found") {
-                return Err(Error::CannotTell(format!("the namespace is missing: {words}")));
-            }
-            refusals.push(format!("the cluster refuses this configuration: {words}"));
+    for words in [of_manifest, of_hooks].into_iter().flatten() {
+        if words.contains("namespaces \"") && words.contains("not found") {
+            return Err(Error::CannotTell(format!("the namespace is missing: {words}")));
         }
+        refusals.push(format!("the cluster refuses this configuration: {words}"));
     }
     Ok(refusals)
 }
