@@ -14,9 +14,8 @@ use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
 
-/// Between two looks, the last one from then on.
-const PAUSES: [Duration; 4] =
-    [Duration::from_millis(200), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(2)];
+/// Milliseconds between two looks, the last ones from then on.
+const PAUSES: [u64; 5] = [100, 200, 400, 1_000, 2_000];
 
 /// How it ended, where it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +54,7 @@ pub(crate) fn follow(staging: &Staging, manifest: &[Object], mut seen: Option<Ve
         if outcome == Outcome::Ready || Instant::now() >= deadline {
             return Ok(outcome);
         }
-        thread::sleep(pauses.next().unwrap_or(PAUSES[3]));
+        thread::sleep(Duration::from_millis(pauses.next().unwrap_or(PAUSES[4])));
     }
 }
 
@@ -69,6 +68,7 @@ struct Followed<'a> {
 
 impl Followed<'_> {
     fn look(&mut self, seen: Option<Vec<Object>>) -> Result<Outcome> {
+        let is_news = seen.is_none();
         let live = match seen {
             Some(live) => live,
             None => self.staging.kubectl.list(&format!("{WORKLOADS},pods"), &self.staging.selector())?,
@@ -77,6 +77,12 @@ impl Followed<'_> {
         let waiting: Vec<String> = live.iter().filter_map(is_waited_for).chain(self.absent(&live)).collect();
         if waiting.is_empty() {
             return Ok(Outcome::Ready);
+        }
+        let words = format!("waiting for {}", waiting.join(", "));
+        if !is_news {
+            // It was applied a moment ago: its pods have nothing to say yet.
+            self.say(&words);
+            return Ok(Outcome::NotYet(words));
         }
         let pods = Pods::of(&self.staging.kubectl, &live)?;
         let mut troubles = Vec::new();
@@ -87,7 +93,7 @@ impl Followed<'_> {
             }
             self.unstick(object, &pods)?;
         }
-        let mut words = format!("waiting for {}", waiting.join(", "));
+        let mut words = words;
         for trouble in troubles.into_iter().take(3) {
             words.push_str("; ");
             words.push_str(&trouble.words());
