@@ -12,8 +12,11 @@ use crate::say;
 use crate::staging::Staging;
 use crate::tools::process;
 
+/// It says nothing before this time is over: it sleeps for a second and a half before it looks at pods.
+const FIRST_WORDS: Duration = Duration::from_secs(2);
+
 /// A roll-out that is over gives it this long to say so.
-const LAST_WORDS: Duration = Duration::from_millis(1_500);
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_millis(300);
@@ -28,6 +31,7 @@ pub(crate) struct Kubedog {
 #[derive(Debug)]
 pub(crate) struct Stream {
     child: Option<Child>,
+    begun: Instant,
 }
 
 impl Kubedog {
@@ -38,7 +42,7 @@ impl Kubedog {
     /// Follows the workloads of a manifest.
     pub(crate) fn follow(&self, staging: &Staging, manifest: &[Object]) -> Result<Stream> {
         let request = request(manifest, staging.namespace());
-        let Some(request) = request else { return Ok(Stream { child: None }) };
+        let Some(request) = request else { return Ok(Stream { child: None, begun: Instant::now() }) };
         let limit = staging.settings.limits.follow.max(1);
         let mut command = Command::new(&self.program);
         command
@@ -56,7 +60,7 @@ impl Kubedog {
             // What it does not read it does not need.
             let _unread = write(stdin, &request);
         }
-        Ok(Stream { child: Some(child) })
+        Ok(Stream { child: Some(child), begun: Instant::now() })
     }
 }
 
@@ -65,10 +69,11 @@ fn write(mut stdin: impl std::io::Write, request: &Value) -> std::io::Result<()>
 }
 
 impl Stream {
-    /// The roll-out is over: kubedog may finish what it is saying.
+    /// The roll-out is over: kubedog may finish what it is saying. One that has said nothing yet is not waited for.
     pub(crate) fn finish(mut self) {
+        let time = if self.begun.elapsed() < FIRST_WORDS { Duration::ZERO } else { LAST_WORDS };
         if let Some(child) = &mut self.child
-            && !ends_within(child, LAST_WORDS)
+            && !ends_within(child, time)
         {
             say::line("kubedog is stopped: the roll-out is decided");
         }
