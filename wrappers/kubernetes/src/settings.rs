@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) folder: PathBuf,
 }
 
-/// Where the chart comes from: a folder or an archive, `oci://...`, or a name in a repository.
+/// Where the chart comes from: a folder, `oci://...`, or a name in a repository.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
@@ -89,7 +89,7 @@ pub(crate) struct Tools {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// One question to the API server.
+    /// One question to the API server: a check asks several, and has 20 s in all.
     pub(crate) request: u64,
     /// One `helm upgrade`, its hooks included.
     pub(crate) helm: u64,
@@ -184,7 +184,7 @@ impl Limits {
     /// Each within its bounds.
     fn check(&self) -> Result<()> {
         for (name, value, least, most) in [
-            ("request", self.request, 1, 60),
+            ("request", self.request, 1, 5),
             ("helm", self.helm, 5, 86_400),
             ("follow", self.follow, 0, 86_400),
             ("wake", self.wake, 0, 86_400),
@@ -363,7 +363,7 @@ mod tests {
             ("colour = 1", ("PATH", ""), "colour"),
             ("", ("DM_WRAPPER_COLOUR", "red"), "DM_WRAPPER_COLOUR"),
             ("namespace = \"a\"", ("DM_WRAPPER_NAMESPACE__X", "b"), "DM_WRAPPER_NAMESPACE__X"),
-            ("[limits]\nrequest = 0", ("PATH", ""), "limits.request is 0; it must be from 1 to 60"),
+            ("[limits]\nrequest = 0", ("PATH", ""), "limits.request is 0; it must be from 1 to 5"),
             ("[limits]\nhelm = \"long\"", ("PATH", ""), "a.toml"),
         ] {
             let error = parse(text, &[variable]).unwrap_err();

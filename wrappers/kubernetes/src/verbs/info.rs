@@ -7,6 +7,9 @@ use crate::staging::Staging;
 /// `dm/link-NAME: ADDRESS` on any of these is a link.
 const LINK: &str = "dm/link-";
 
+/// Links that the contract allows.
+const LINKS_MAX: usize = 100;
+
 /// Where links are looked for.
 const LINKED: &str = "ingresses.networking.k8s.io,services,deployments.apps,statefulsets.apps";
 
@@ -26,9 +29,23 @@ pub(crate) fn links(staging: &Staging) -> Result<Vec<(String, String)>> {
     for (name, template) in &staging.settings.links {
         links.push((name.clone(), staging.expanded(template)?));
     }
-    let mut seen = std::collections::BTreeSet::new();
-    links.retain(|link| seen.insert(link.clone()));
-    Ok(links)
+    links.retain(|(name, url)| !name.is_empty() && !url.is_empty());
+    Ok(named_once(links).into_iter().take(LINKS_MAX).collect())
+}
+
+/// The same address is said once; another one of the same name gets a number.
+fn named_once(links: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut named: Vec<(String, String)> = Vec::new();
+    for (name, url) in links {
+        if named.iter().any(|(_, known)| *known == url) {
+            continue;
+        }
+        let is_taken = |candidate: &str| named.iter().any(|(known, _)| known == candidate);
+        let numbered = (2..).map(|number| format!("{name} {number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|candidate| !is_taken(candidate));
+        named.push((free.unwrap_or(name), url));
+    }
+    named
 }
 
 /// An address for each host and path, `https` where the host has a certificate.
@@ -53,12 +70,6 @@ fn of_ingress(ingress: &Object, staging: &str) -> Vec<(String, String)> {
             links.push((name.to_owned(), format!("{scheme}://{host}{path}")));
         }
     }
-    links.dedup();
-    if links.len() > 1 {
-        for (number, (name, _)) in links.iter_mut().enumerate().skip(1) {
-            *name = format!("{name} {}", number + 1);
-        }
-    }
     links
 }
 
@@ -81,7 +92,7 @@ mod tests {
                 ],
             },
         }));
-        let links = of_ingress(&ingress, "pr-1");
+        let links = named_once(of_ingress(&ingress, "pr-1"));
         let links: Vec<(&str, &str)> = links.iter().map(|(name, url)| (name.as_str(), url.as_str())).collect();
         assert_eq!(
             links,
