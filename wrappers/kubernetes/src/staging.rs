@@ -7,7 +7,7 @@ pub(crate) mod hooks;
 pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod record;
-pub(crate) mod repair;
+pub(crate) mod release;
 pub(crate) mod rollout;
 
 use serde_json::{Value, json};

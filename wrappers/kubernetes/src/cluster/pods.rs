@@ -72,12 +72,10 @@ impl Pods {
     }
 
     fn is_newest(&self, workload: &Object, pod: &Object) -> bool {
-        const REVISION: &str = "deployment.kubernetes.io/revision";
         match workload.kind() {
             "Deployment" => {
-                let newest = workload.annotation(REVISION);
-                let set = self.replica_sets.iter().find(|set| pod.owners().any(|owner| owner == set.uid()));
-                workload.is_observed() && newest.is_some() && set.is_some_and(|set| set.annotation(REVISION) == newest)
+                let newest = self.newest_set(workload);
+                workload.is_observed() && newest.is_some_and(|set| pod.owners().any(|owner| owner == set.uid()))
             }
             "StatefulSet" => {
                 let newest = workload.text("/status/updateRevision");
@@ -89,6 +87,20 @@ impl Pods {
             }
             _ => true,
         }
+    }
+
+    /// The replica set of a deployment's newest revision. The deployment itself may still name the one before, when an
+    /// earlier version has come back.
+    pub(crate) fn newest_set(&self, deployment: &Object) -> Option<&Object> {
+        let ours = self.replica_sets.iter().filter(|set| set.owners().any(|owner| owner == deployment.uid()));
+        let revision =
+            |set: &&Object| -> Option<u64> { set.annotation("deployment.kubernetes.io/revision")?.parse().ok() };
+        ours.max_by_key(revision)
+    }
+
+    /// Whether a workload has pods that are to go, and with them what they hold of a quota.
+    pub(crate) fn are_leaving(&self, workload: &Object) -> bool {
+        self.all(workload).any(|pod| pod.is_dying() || !self.is_newest(workload, pod))
     }
 }
 

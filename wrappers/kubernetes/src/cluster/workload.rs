@@ -107,31 +107,37 @@ pub(crate) fn has_ended(job: &Object) -> bool {
     is_true(job, "Complete") || is_true(job, "Failed")
 }
 
-/// Why its controller has given it up, in words.
-pub(crate) fn given_up(object: &Object) -> Option<String> {
-    let words = |condition: &serde_json::Value| {
+/// Why a controller has given a workload up, in words, and when it said so last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GivenUp {
+    pub(crate) words: String,
+    pub(crate) at: String,
+}
+
+impl GivenUp {
+    fn of(condition: &serde_json::Value) -> Self {
         let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-        format!("{}: {}", text("reason"), text("message"))
-    };
-    match object.kind() {
-        "Deployment" if object.is_observed() => {
-            let progress = object.condition("Progressing");
-            let deadline = progress.filter(|condition| condition["reason"] == "ProgressDeadlineExceeded");
-            let refused = object.condition("ReplicaFailure").filter(|condition| {
-                condition["status"] == "True"
-                    && !has_older_pods(object)
-                    && is_refusal(condition["message"].as_str().unwrap_or_default())
-            });
-            refused.or(deadline).map(words)
-        }
-        "Job" => object.condition("Failed").filter(|condition| condition["status"] == "True").map(words),
-        _ => None,
+        let [updated, changed] = ["lastUpdateTime", "lastTransitionTime"].map(text);
+        Self { words: format!("{}: {}", text("reason"), text("message")), at: updated.max(changed) }
     }
 }
 
-/// Whether pods of an earlier revision are still to go: they give back what they hold of a quota.
-fn has_older_pods(deployment: &Object) -> bool {
-    deployment.number("/status/replicas") > deployment.number("/status/updatedReplicas")
+/// Whether its controller has given it up: a deployment past its deadline, a job that has failed.
+pub(crate) fn given_up(object: &Object) -> Option<GivenUp> {
+    let condition = match object.kind() {
+        "Deployment" if object.is_observed() => {
+            object.condition("Progressing").filter(|condition| condition["reason"] == "ProgressDeadlineExceeded")
+        }
+        "Job" => object.condition("Failed").filter(|condition| condition["status"] == "True"),
+        _ => None,
+    };
+    condition.map(GivenUp::of)
+}
+
+/// Whether pods of a replica set cannot be made at all.
+pub(crate) fn refused(replica_set: &Object) -> Option<GivenUp> {
+    let condition = replica_set.condition("ReplicaFailure").filter(|condition| condition["status"] == "True")?;
+    is_refusal(condition["message"].as_str().unwrap_or_default()).then(|| GivenUp::of(condition))
 }
 
 /// Whether the API server refused to make something, by quota or by a rule of its own; nothing but a change mends that.
@@ -184,30 +190,32 @@ mod tests {
 
     #[test]
     fn what_a_controller_gives_up_is_said_in_its_words() {
-        let condition = |kind: &str, status: &str, reason: &str, message: &str| {
-            json!({"observedGeneration": 2, "conditions": [
-                {"type": kind, "status": status, "reason": reason, "message": message},
-            ]})
-        };
-        let quota = condition("ReplicaFailure", "True", "FailedCreate", "pods \"a\" is forbidden: exceeded quota: q");
-        assert_eq!(
-            given_up(&deployment(&quota)).as_deref(),
-            Some("FailedCreate: pods \"a\" is forbidden: exceeded quota: q")
-        );
-        let late = condition("Progressing", "False", "ProgressDeadlineExceeded", "too late");
-        assert_eq!(given_up(&deployment(&late)).as_deref(), Some("ProgressDeadlineExceeded: too late"));
-        let early =
-            "pods \"a\" is forbidden: error looking up service account n/default: serviceaccount \"default\" not found";
-        for passing in ["the server is busy", early] {
-            let condition = condition("ReplicaFailure", "True", "FailedCreate", passing);
-            assert_eq!(given_up(&deployment(&condition)), None, "{passing}");
-        }
-        let mut replacing = quota;
-        replacing["replicas"] = 3.into();
-        replacing["updatedReplicas"] = 2.into();
-        assert_eq!(given_up(&deployment(&replacing)), None, "older pods will give back what they hold");
+        let late = json!({"observedGeneration": 2, "conditions": [{
+            "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too late",
+            "lastUpdateTime": "2026-11-30T03:00:02Z", "lastTransitionTime": "2026-11-30T03:00:01Z",
+        }]});
+        let words = "ProgressDeadlineExceeded: too late".to_owned();
+        let at = "2026-11-30T03:00:02Z".to_owned();
+        assert_eq!(given_up(&deployment(&late)), Some(GivenUp { words, at }));
         let mut old = late;
         old["observedGeneration"] = 1.into();
         assert_eq!(given_up(&deployment(&old)), None, "what was said of an older generation");
+    }
+
+    #[test]
+    fn a_refusal_is_what_only_a_change_mends() {
+        let refusal = |message: &str| {
+            let condition =
+                json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
+            refused(&Object(json!({"kind": "ReplicaSet", "status": {"conditions": [condition]}})))
+        };
+        let quota = "pods \"a\" is forbidden: exceeded quota: q";
+        assert_eq!(refusal(quota).map(|refusal| refusal.words), Some(format!("FailedCreate: {quota}")));
+        for passing in [
+            "the server is busy",
+            "pods \"a\" is forbidden: error looking up service account n/default: serviceaccount \"default\" not found",
+        ] {
+            assert_eq!(refusal(passing), None, "{passing}");
+        }
     }
 }

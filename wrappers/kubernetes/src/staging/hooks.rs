@@ -4,7 +4,7 @@ use crate::cluster::object::Object;
 use crate::cluster::pods::{self, Trouble};
 use crate::cluster::workload;
 use crate::error::Result;
-use crate::staging::Staging;
+use crate::staging::{Staging, release};
 
 /// Why a hook job of the release that helm is at work on will not end well, in words.
 pub(crate) fn hopeless(staging: &Staging) -> Result<Option<String>> {
@@ -30,15 +30,19 @@ pub(crate) fn failed(staging: &Staging) -> Result<Option<String>> {
     let kubectl = &staging.kubectl;
     let Some(release) = staging.helm.release(staging.release(), None)? else { return Ok(None) };
     let hooks: Vec<Object> = release.hooks.into_iter().filter(|hook| hook.kind() == "Job").collect();
+    // One that is older is of an earlier run, and says nothing of why helm has failed now.
+    let Some(begun) = release::begun(staging, release.revision)? else { return Ok(None) };
     let live = kubectl.live(&hooks)?;
-    let Some((job, words)) = live.iter().find_map(|job| Some((job, workload::given_up(job)?))) else { return Ok(None) };
+    let mut failed =
+        live.iter().filter(|job| created(job) >= begun).filter_map(|job| Some((job, workload::given_up(job)?)));
+    let Some((job, end)) = failed.next() else { return Ok(None) };
     let pods = kubectl.list("pods", &format!("batch.kubernetes.io/job-name={}", job.name()))?;
     let mut pods: Vec<&Object> = pods.iter().collect();
     pods.sort_by_key(|pod| created(pod));
     let trouble: Option<Trouble> =
         pods.iter().rev().find_map(|pod| pods::trouble(pod, staging.settings.limits.restarts));
     let told = trouble.map(|trouble| format!("; {}", trouble.told(kubectl))).unwrap_or_default();
-    Ok(Some(format!("hook {job}: {words}{told}")))
+    Ok(Some(format!("hook {job}: {}{told}", end.words)))
 }
 
 fn created(object: &Object) -> String {

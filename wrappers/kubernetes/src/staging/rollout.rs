@@ -3,19 +3,25 @@
 //! It decides by the objects' own statuses; only the newest revision's pods speak. What is merely not ready yet is left to
 //! `check`.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cluster::object::Object;
 use crate::cluster::pods::{self, Pods, Trouble};
-use crate::cluster::workload::{self, Standing, WORKLOADS};
+use crate::cluster::workload::{self, GivenUp, Standing, WORKLOADS};
 use crate::error::{Error, Result};
 use crate::say;
-use crate::staging::Staging;
+use crate::staging::{Staging, release};
+use crate::tools::helm::Release;
 
 /// Milliseconds between two looks, the last ones from then on.
 const PAUSES: [u64; 5] = [100, 200, 400, 1_000, 2_000];
+
+/// How long a fault that is older than this revision is watched until it is believed: controllers take back what they have
+/// said of an earlier one.
+const LINGERS: Duration = Duration::from_secs(10);
 
 /// How it ended, where it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,15 +38,23 @@ struct Final {
     words: String,
 }
 
-/// Follows the workloads of a manifest. `seen` is what is known of them already.
-pub(crate) fn follow(staging: &Staging, manifest: &[Object], mut seen: Option<Vec<Object>>) -> Result<Outcome> {
-    let wanted: Vec<&Object> = manifest.iter().filter(|object| workload::is_workload(object)).collect();
+/// Follows the workloads of a release. `seen` is what is known of them already.
+pub(crate) fn follow(staging: &Staging, release: &Release, mut seen: Option<Vec<Object>>) -> Result<Outcome> {
+    let wanted: Vec<&Object> = release.manifest.iter().filter(|object| workload::is_workload(object)).collect();
     if wanted.is_empty() {
         return Ok(Outcome::Ready);
     }
     let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.follow);
     let mut pauses = PAUSES.into_iter();
-    let mut followed = Followed { staging, wanted, said: String::new(), unstuck: BTreeSet::new() };
+    let mut followed = Followed {
+        staging,
+        wanted,
+        revision: release.revision,
+        begun: OnceCell::new(),
+        old: BTreeMap::new(),
+        said: String::new(),
+        unstuck: BTreeSet::new(),
+    };
     loop {
         let outcome = match followed.look(seen.take()) {
             Ok(outcome) => outcome,
@@ -61,6 +75,11 @@ pub(crate) fn follow(staging: &Staging, manifest: &[Object], mut seen: Option<Ve
 struct Followed<'a> {
     staging: &'a Staging,
     wanted: Vec<&'a Object>,
+    revision: i64,
+    /// When this revision was begun; asked for when something looks old.
+    begun: OnceCell<String>,
+    /// Faults that are older than that, and since when they are seen.
+    old: BTreeMap<String, Instant>,
     said: String,
     /// UIDs of pods that were told to go.
     unstuck: BTreeSet<String>,
@@ -116,7 +135,7 @@ impl Followed<'_> {
     }
 
     /// What stands in the way of a workload, if anything does: for good, or for now.
-    fn judge(&self, object: &Object, pods: &Pods) -> Result<std::result::Result<Option<Trouble>, Final>> {
+    fn judge(&mut self, object: &Object, pods: &Pods) -> Result<std::result::Result<Option<Trouble>, Final>> {
         if workload::standing(object).settled {
             return Ok(Ok(None));
         }
@@ -125,10 +144,14 @@ impl Followed<'_> {
         troubles.sort_by_key(|trouble| !trouble.is_final);
         let first = troubles.into_iter().next();
         let given_up = match workload::given_up(object) {
-            Some(words) => Some(words),
+            Some(end) => Some(end),
             None => self.refused(object, pods)?,
         };
-        Ok(match (given_up, first) {
+        let believed = match given_up {
+            Some(end) if self.is_of_now(object, &end)? => Some(end.words),
+            Some(_) | None => None,
+        };
+        Ok(match (believed, first) {
             (Some(words), trouble) => Err(Final { workload: object.to_string(), trouble, words }),
             (None, Some(trouble)) if trouble.is_final => {
                 Err(Final { workload: object.to_string(), trouble: Some(trouble), words: String::new() })
@@ -137,19 +160,45 @@ impl Followed<'_> {
         })
     }
 
-    /// Why pods of a set cannot be made at all, which only its events say.
-    fn refused(&self, object: &Object, pods: &Pods) -> Result<Option<String>> {
+    /// Whether a fault is of this revision, or has outlived its beginning. A job is never changed, so its end is its own.
+    fn is_of_now(&mut self, object: &Object, end: &GivenUp) -> Result<bool> {
+        if object.kind() == "Job" || end.at >= *self.begun()? {
+            return Ok(true);
+        }
+        let since = *self.old.entry(object.uid().to_owned()).or_insert_with(Instant::now);
+        Ok(since.elapsed() >= LINGERS)
+    }
+
+    fn begun(&self) -> Result<&String> {
+        if let Some(begun) = self.begun.get() {
+            return Ok(begun);
+        }
+        let begun = release::begun(self.staging, self.revision)?.unwrap_or_default();
+        Ok(self.begun.get_or_init(|| begun))
+    }
+
+    /// Why pods of a workload cannot be made at all. While others of it leave, that may change.
+    fn refused(&self, object: &Object, pods: &Pods) -> Result<Option<GivenUp>> {
         let is_short = pods.newest(object).count() < usize::try_from(workload::replicas(object)).unwrap_or(0);
-        if !is_short || !matches!(object.kind(), "StatefulSet" | "DaemonSet" | "Job") {
+        if !is_short || pods.are_leaving(object) {
             return Ok(None);
         }
+        match object.kind() {
+            "Deployment" => Ok(pods.newest_set(object).and_then(workload::refused)),
+            "StatefulSet" | "DaemonSet" | "Job" => self.refused_by_events(object),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sets have no condition for it; only events tell, also of times long past.
+    fn refused_by_events(&self, object: &Object) -> Result<Option<GivenUp>> {
         let events = self.staging.kubectl.events_of(object.uid())?;
-        let newest = events
-            .iter()
-            .filter(|event| event.text("/reason") == "FailedCreate")
-            .max_by(|a, b| a.text("/lastTimestamp").cmp(b.text("/lastTimestamp")));
-        let message = newest.map(|event| event.text("/message")).filter(|message| workload::is_refusal(message));
-        Ok(message.map(|message| format!("FailedCreate: {message}")))
+        let told = events.iter().filter(|event| event.text("/reason") == "FailedCreate");
+        let Some(newest) = told.max_by_key(|event| happened(event).to_owned()) else { return Ok(None) };
+        let message = newest.text("/message");
+        let is_new = happened(newest) >= self.begun()?.as_str();
+        Ok((is_new && workload::is_refusal(message))
+            .then(|| GivenUp { words: format!("FailedCreate: {message}"), at: happened(newest).to_owned() }))
     }
 
     /// A stateful set waits for a pod of an earlier revision to become ready before it replaces it; one that never will is
@@ -186,6 +235,15 @@ impl Followed<'_> {
             say::step(words);
         }
     }
+}
+
+/// When an event was seen last, by the server's clock.
+fn happened(event: &Object) -> &str {
+    ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"]
+        .into_iter()
+        .map(|pointer| event.text(pointer))
+        .find(|time| !time.is_empty())
+        .unwrap_or_default()
 }
 
 /// What is missing of a workload, in words.

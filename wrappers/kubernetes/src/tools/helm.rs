@@ -56,7 +56,8 @@ struct PrintedHook {
 pub(crate) struct Applied<'a> {
     pub(crate) release: &'a str,
     pub(crate) chart: &'a Path,
-    pub(crate) values: &'a Path,
+    /// As JSON; helm reads them from its standard input, so that no file is left behind.
+    pub(crate) values: &'a str,
 }
 
 impl Helm {
@@ -125,7 +126,8 @@ impl Helm {
                 "--output=json",
             ],
         )
-        .arguments([Path::new("--values"), applied.values, Path::new("--"), applied.chart])
+        .arguments([Path::new("--values=-"), Path::new("--"), applied.chart])
+        .input(applied.values)
         .shown()
     }
 
@@ -133,12 +135,10 @@ impl Helm {
     pub(crate) fn template(&self, applied: Applied<'_>, is_upgrade: bool) -> Result<(Vec<Object>, Vec<Object>), Error> {
         let mut arguments = vec!["template", applied.release, "--dry-run=server"];
         arguments.extend(is_upgrade.then_some("--is-upgrade"));
-        let call = self.call(self.request * LOOK_FACTOR, &arguments).arguments([
-            Path::new("--values"),
-            applied.values,
-            Path::new("--"),
-            applied.chart,
-        ]);
+        let call = self
+            .call(self.request * LOOK_FACTOR, &arguments)
+            .arguments([Path::new("--values=-"), Path::new("--"), applied.chart])
+            .input(applied.values);
         let answer = kubectl::done(call.run()?, "helm template")?;
         let text = String::from_utf8_lossy(&answer.stdout);
         let objects = object::manifest(&text).map_err(Error::failed)?;

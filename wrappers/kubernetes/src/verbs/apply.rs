@@ -1,10 +1,6 @@
 //! `create`, `update` and `restore`: all three make what should be, whatever was there before.
 
-use std::io::Write as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-use tempfile::NamedTempFile;
 
 use crate::arguments;
 use crate::cluster::object::{Object, RUN_ANNOTATION, STAGING_LABEL};
@@ -20,7 +16,7 @@ use crate::staging::hooks;
 use crate::staging::memory::{self, Memory};
 use crate::staging::namespace;
 use crate::staging::record::Record;
-use crate::staging::repair;
+use crate::staging::release;
 use crate::staging::rollout::{self, Outcome};
 use crate::tools::both::both;
 use crate::tools::helm::{self, Applied, Release};
@@ -33,26 +29,26 @@ use crate::values::Json;
 /// Between two looks at hooks while helm works.
 const HOOK_LOOK: Duration = Duration::from_secs(2);
 
-/// What runs by numbers, and what makes it run.
+/// What runs by numbers, what makes it run, and what it stores.
 const NUMBERED: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,cronjobs.batch,jobs.batch,\
-                        horizontalpodautoscalers.autoscaling";
+                        horizontalpodautoscalers.autoscaling,persistentvolumeclaims";
 
 /// Applies the chart with the effective configuration, and follows it.
 pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let tag = staging.given.needs_tag()?;
     let kubedog = Kubedog::find(&staging.settings.program(&staging.settings.tools.kubedog))?;
     let chart = chart::find(&staging.settings, &staging.helm)?;
-    let values = values_file(staging, &chart)?;
+    let values = compose(staging, &chart)?.map_err(|refusals| Error::failed(refusals.join("; ")))?.to_string();
     say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
     namespace::ensure(staging)?;
-    let (waited, mut before) = both(|| repair::repair(staging), || settled(staging))?;
+    let (waited, mut before) = both(|| release::repair(staging), || settled(staging))?;
     if waited {
         before = settled(staging)?;
     }
     custom::restore(staging)?;
     wake(staging, &before)?;
 
-    let release = upgrade(staging, &chart, values.path())?;
+    let release = upgrade(staging, &chart, &values)?;
     let record = Record::of(staging, &release.manifest);
     let mark = || staging.kubectl.merge_into(&release.manifest, &staging.mark());
     let ((), live) = both(|| record.write(staging), mark)?;
@@ -60,7 +56,7 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     bring_back(staging, &release, &live, &before)?;
 
     let stream = kubedog.follow(staging, &release.manifest)?;
-    let outcome = rollout::follow(staging, &release.manifest, still_true(live, &before))?;
+    let outcome = rollout::follow(staging, &release, still_true(live, &before))?;
     stream.finish();
     match outcome {
         Outcome::Ready => say::step(&format!("{} is ready", staging.name())),
@@ -90,15 +86,6 @@ fn settled(staging: &Staging) -> Result<Vec<Object>> {
 /// What was seen when the mark was put on it, unless replicas were set since.
 fn still_true(live: Vec<Object>, before: &[Object]) -> Option<Vec<Object>> {
     before.iter().all(|object| Memory::of(object).is_none()).then_some(live)
-}
-
-/// The values for this staging, in a file that only we can read.
-pub(crate) fn values_file(staging: &Staging, chart: &Chart) -> Result<NamedTempFile> {
-    let values = compose(staging, chart)?.map_err(|refusals| Error::failed(refusals.join("; ")))?;
-    let unwritten = |error: std::io::Error| Error::failed(format!("the values cannot be written: {error}"));
-    let mut file = tempfile::Builder::new().prefix("dm-values-").suffix(".json").tempfile().map_err(unwritten)?;
-    file.write_all(values.to_string().as_bytes()).map_err(unwritten)?;
-    Ok(file)
 }
 
 /// The values for the chart, or why they cannot be, in sentences.
@@ -156,7 +143,7 @@ fn is_hopeless(staging: &Staging, sets: &[Object]) -> Result<bool> {
 }
 
 /// One `helm upgrade --install`, with an eye on its hooks.
-fn upgrade(staging: &Staging, chart: &Chart, values: &Path) -> Result<Release> {
+fn upgrade(staging: &Staging, chart: &Chart, values: &str) -> Result<Release> {
     let labels = format!("{STAGING_LABEL}={},{RUN_ANNOTATION}={}", staging.name(), staging.run);
     let applied = Applied { release: staging.release(), chart: &chart.folder, values };
     let limit = Duration::from_secs(staging.settings.limits.helm);

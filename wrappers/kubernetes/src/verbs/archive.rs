@@ -7,9 +7,9 @@ use crate::cluster::paths::Paths;
 use crate::cluster::workload;
 use crate::error::{Error, Result};
 use crate::say;
-use crate::staging::Staging;
 use crate::staging::custom;
 use crate::staging::memory::{self, Memory};
+use crate::staging::{Staging, release};
 
 /// Everything that runs pods or makes them.
 const RUNNING: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.batch,cronjobs.batch,pods,\
@@ -17,6 +17,7 @@ const RUNNING: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.b
 
 /// Archives the staging.
 pub(crate) fn delete(staging: &Staging) -> Result<()> {
+    release::must_be_ours(staging)?;
     let release = staging.helm.release(staging.release(), None)?.unwrap_or_default();
     let manifest = unmade(staging, &release.manifest)?;
     let hooks = staging.kubectl.live(&release.hooks)?;

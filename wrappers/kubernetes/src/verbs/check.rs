@@ -22,6 +22,8 @@ pub(crate) enum Verdict {
 /// How one workload of the record is.
 enum Found {
     Ready,
+    /// It has nothing to serve with, and is well: a job, or one whose chart wants no pods.
+    Idle,
     Partly(String),
     Down(String),
 }
@@ -39,23 +41,20 @@ pub(crate) fn check(staging: &Staging) -> Result<Verdict> {
     let record = Record::read(record)?;
     let live =
         |wanted: &Workload| objects.iter().find(|object| object.kind() == wanted.kind && object.name() == wanted.name);
-    let mut bad = Vec::new();
-    let (mut ready, mut down) = (0, 0);
+    let (mut bad, mut serving) = (Vec::new(), 0);
     for wanted in &record.workloads {
         let least = live(wanted).and_then(|live| workload::least(&objects, live));
         match found(wanted, live(wanted), least) {
-            Found::Ready => ready += 1,
+            Found::Ready => serving += 1,
+            Found::Idle => {}
             Found::Partly(words) => {
-                ready += 1;
+                serving += 1;
                 bad.push((words, live(wanted)));
             }
-            Found::Down(words) => {
-                down += 1;
-                bad.push((words, live(wanted)));
-            }
+            Found::Down(words) => bad.push((words, live(wanted))),
         }
     }
-    if ready == 0 && down > 0 {
+    if serving == 0 && !bad.is_empty() {
         return Ok(Verdict::Failing(told(staging, &bad)?));
     }
     if record.tag != tag {
@@ -75,22 +74,22 @@ fn found(wanted: &Workload, live: Option<&Object>, least: Option<i64>) -> Found 
     let Some(live) = live else {
         // A job that has ended may have been removed since.
         return if wanted.kind == "Job" {
-            Found::Ready
+            Found::Idle
         } else {
             Found::Down(format!("{} {} is not there", object::words(&wanted.kind), wanted.name))
         };
     };
     let standing = workload::standing(live);
-    if let Some(words) = workload::given_up(live) {
+    if let Some(end) = workload::given_up(live) {
         // What was there before, or as much as there may be, still serves.
         return if standing.ready > 0 && live.kind() != "Job" {
-            Found::Partly(format!("{live}: {} of {} ready; {words}", standing.ready, standing.wanted))
+            Found::Partly(format!("{live}: {} of {} ready; {}", standing.ready, standing.wanted, end.words))
         } else {
-            Found::Down(format!("{live}: {words}"))
+            Found::Down(format!("{live}: {}", end.words))
         };
     }
     if live.kind() == "Job" {
-        return Found::Ready;
+        return Found::Idle;
     }
     if let Some(memory) = Memory::of(live).filter(|_| workload::replicas(live) == 0) {
         return Found::Down(format!("{live} is archived (it had {})", memory.replicas));
@@ -100,6 +99,7 @@ fn found(wanted: &Workload, live: Option<&Object>, least: Option<i64>) -> Found 
     }
     let grows = least.is_some_and(|least| workload::is_growing(live, least));
     match (standing.settled || grows, standing.ready) {
+        (true, 0) => Found::Idle,
         (true, _) => Found::Ready,
         (false, 0) => Found::Down(format!("{live}: 0 of {} ready", standing.wanted)),
         (false, ready) if ready < standing.wanted => {
@@ -128,5 +128,6 @@ fn told(staging: &Staging, bad: &[(String, Option<&Object>)]) -> Result<String> 
         live.iter().flat_map(|object| pods.newest(object)).filter_map(|pod| pods::trouble(pod, restarts)).collect();
     troubles.sort_by_key(|trouble| !trouble.is_final);
     words.extend(troubles.first().map(|trouble| trouble.told(&staging.kubectl)));
+    words.extend(live.iter().filter_map(|object| Some(workload::refused(pods.newest_set(object)?)?.words)));
     Ok(words.join("; "))
 }

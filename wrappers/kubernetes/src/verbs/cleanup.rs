@@ -10,11 +10,11 @@ use crate::cluster::object::{Object, STAGING_LABEL};
 use crate::cluster::paths::Paths;
 use crate::error::{Error, Result};
 use crate::say;
-use crate::staging::Staging;
 use crate::staging::belongings::{self, Item};
 use crate::staging::custom;
 use crate::staging::namespace;
 use crate::staging::record;
+use crate::staging::{Staging, release};
 
 /// Where the list stands in the staging's own object.
 const KEY: &str = "cleanup";
@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Removes all.
 pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
+    release::must_be_ours(staging)?;
     let paths = Paths::find(staging)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
     let mut items = earlier(record.as_ref())?;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::staging::Staging;
 use crate::staging::chart;
 use crate::staging::namespace;
+use crate::staging::release::Revisions;
 use crate::tools::both::both;
 use crate::tools::helm::Applied;
 use crate::verbs::apply;
@@ -16,13 +17,16 @@ use crate::verbs::apply;
 /// What is wrong, a sentence each; nothing if all is fine.
 pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
     let chart = chart::find(&staging.settings, &staging.helm)?;
-    if let Err(refusals) = apply::compose(staging, &chart)? {
-        return Ok(refusals);
+    let values = match apply::compose(staging, &chart)? {
+        Ok(values) => values.to_string(),
+        Err(refusals) => return Ok(refusals),
+    };
+    let revisions = Revisions::of(staging)?;
+    if let Some(words) = revisions.foreign() {
+        return Ok(vec![words]);
     }
-    let values = apply::values_file(staging, &chart)?;
-    let applied = Applied { release: staging.release(), chart: &chart.folder, values: values.path() };
-    let release = format!("owner=helm,name={}", staging.release());
-    let is_upgrade = !staging.kubectl.list("secrets", &release)?.is_empty();
+    let applied = Applied { release: staging.release(), chart: &chart.folder, values: &values };
+    let is_upgrade = !revisions.is_empty();
     let (manifest, hooks) = match staging.helm.template(applied, is_upgrade) {
         Ok(rendered) => rendered,
         Err(Error::Failed(words)) => return Ok(vec![format!("the chart refuses this configuration: {words}")]),

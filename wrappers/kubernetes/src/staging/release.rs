@@ -1,0 +1,136 @@
+//! The helm release of a staging, as helm's own records tell: whose it is, and since when.
+//!
+//! helm refuses to touch a pending release for ever. The record of a revision of ours that a killed helm has left is
+//! removed, and the next upgrade starts over; what it had made already is adopted by it.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::object::{RUN_ANNOTATION, STAGING_LABEL};
+use crate::error::{Error, Result};
+use crate::say;
+use crate::staging::Staging;
+use crate::tools::kubectl::Row;
+
+/// Between two looks at another helm.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is known of a release without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revisions {
+    rows: Vec<Row>,
+    staging: String,
+}
+
+impl Revisions {
+    /// Asks for them.
+    pub(crate) fn of(staging: &Staging) -> Result<Self> {
+        let rows = staging.kubectl.rows("secrets", &format!("owner=helm,name={}", staging.release()))?;
+        Ok(Self { rows, staging: staging.name().to_owned() })
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Why this release must be left alone: somebody else has made it, and DM has never had a part in it.
+    pub(crate) fn foreign(&self) -> Option<String> {
+        let first = self.rows.first().filter(|_| !self.rows.iter().any(|row| self.names_us(row)))?;
+        Some(format!(
+            "there is a helm release {0} that DM did not make; choose another name, or hand it over to DM: kubectl label \
+             secret {1} {STAGING_LABEL}={0}",
+            self.staging, first.name
+        ))
+    }
+
+    fn names_us(&self, row: &Row) -> bool {
+        row.label(STAGING_LABEL) == Some(&self.staging)
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.label("status").is_some_and(|status| status.starts_with("pending-")))
+    }
+}
+
+/// Refuses to go on with a release that is not of DM.
+pub(crate) fn must_be_ours(staging: &Staging) -> Result<()> {
+    Revisions::of(staging)?.foreign().map_or(Ok(()), |words| Err(Error::Failed(words)))
+}
+
+/// Makes the release ready for an upgrade. True if another helm was at work on it meanwhile.
+pub(crate) fn repair(staging: &Staging) -> Result<bool> {
+    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.other_helm);
+    let mut said = false;
+    loop {
+        let revisions = Revisions::of(staging)?;
+        // Each run of ours names itself.
+        let is_ours = |row: &&Row| revisions.names_us(row) && row.label(RUN_ANNOTATION).is_some();
+        for row in revisions.pending().filter(is_ours) {
+            forget(staging, row)?;
+        }
+        let Some(other) = revisions.pending().find(|row| !is_ours(row)) else {
+            return revisions.foreign().map_or(Ok(said), |words| Err(Error::Failed(words)));
+        };
+        if Instant::now() >= deadline {
+            return Err(Error::Failed(busy(other)));
+        }
+        if !said {
+            say::step("another helm is at work on this release; waiting for it");
+            said = true;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn forget(staging: &Staging, row: &Row) -> Result<()> {
+    // Its UID is asked for last, so that a helm that has ended meanwhile is not undone.
+    let Some(secret) = staging.kubectl.named("secrets", &row.name)? else { return Ok(()) };
+    let status = secret.label("status").unwrap_or_default();
+    if !status.starts_with("pending-") {
+        return Ok(());
+    }
+    let run = secret.label(RUN_ANNOTATION).unwrap_or_default();
+    say::step(&format!("repairing: helm was killed in run {run} and left the release {status}"));
+    let path = format!("/api/v1/namespaces/{}/secrets/{}", secret.namespace(), secret.name());
+    staging.kubectl.delete_uid(&path, secret.uid()).map(drop)
+}
+
+fn busy(other: &Row) -> String {
+    format!(
+        "another helm, not of DM, is at work on this release, or was killed: {} is {}; if nobody is at it, delete that \
+         Secret and try again",
+        other.name,
+        other.label("status").unwrap_or_default()
+    )
+}
+
+/// When a revision was begun, by the server's clock: what is older says nothing of it. Nothing if it is not stored.
+pub(crate) fn begun(staging: &Staging, revision: i64) -> Result<Option<String>> {
+    let selector = format!("owner=helm,name={},version={revision}", staging.release());
+    let secrets = staging.kubectl.list("secrets", &selector)?;
+    Ok(secrets.first().map(|secret| secret.text("/metadata/creationTimestamp").to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revisions(rows: &[&str]) -> Revisions {
+        Revisions { rows: rows.iter().filter_map(|row| Row::parse(row)).collect(), staging: "pr-1".to_owned() }
+    }
+
+    #[test]
+    fn a_release_is_ours_when_one_of_its_revisions_names_the_staging() {
+        let ours = "sh.helm.release.v1.pr-1.v2 helm.sh/release.v1 1 5s dm/run=r,dm/staging=pr-1,status=deployed";
+        let plain = "sh.helm.release.v1.pr-1.v1 helm.sh/release.v1 1 5s name=pr-1,owner=helm,status=superseded";
+        let other = "sh.helm.release.v1.pr-1.v1 helm.sh/release.v1 1 5s dm/staging=pr-10,status=deployed";
+        assert_eq!(revisions(&[]).foreign(), None);
+        assert_eq!(revisions(&[plain, ours]).foreign(), None);
+        for foreign in [plain, other] {
+            assert!(
+                revisions(&[foreign]).foreign().is_some_and(|words| words.contains("DM did not make")),
+                "{foreign}"
+            );
+        }
+    }
+}
