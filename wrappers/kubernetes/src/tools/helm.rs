@@ -10,7 +10,7 @@ use crate::cluster::object::{self, Object};
 use crate::error::{Error, Result};
 use crate::tools::access::Access;
 use crate::tools::kubectl;
-use crate::tools::process::{Call, End};
+use crate::tools::process::{Answer, Call, End};
 
 /// How much longer than one request a call that only looks may take.
 const LOOK_FACTOR: u32 = 2;
@@ -154,6 +154,11 @@ impl Helm {
             .variable("HELM_CACHE_HOME", folder.join("cache"));
         kubectl::done(call.run()?, "helm pull").map(drop)
     }
+}
+
+/// Whether helm has done its work and could not write that down: it says so, ends well, and leaves the release pending.
+pub(crate) fn is_unrecorded(answer: &Answer) -> bool {
+    answer.stderr.contains("failed to record the release")
 }
 
 /// What `helm status` and `helm upgrade` print as JSON.

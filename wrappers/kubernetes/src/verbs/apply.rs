@@ -158,6 +158,7 @@ fn upgrade(staging: &Staging, chart: &Chart, values: &str) -> Result<Release> {
     }
     let answer = running.wait()?;
     match answer.end {
+        End::Exited(0) if helm::is_unrecorded(&answer) => Err(why(staging, &answer)),
         End::Exited(0) => helm::released(&answer.stdout),
         End::Exited(_) | End::Signalled | End::OutOfTime | End::TooLong => Err(why(staging, &answer)),
     }
