@@ -200,10 +200,17 @@ impl Trouble {
         if self.reason.contains("Image") || self.container.is_empty() {
             return words;
         }
-        let log = kubectl.log(&self.pod, &self.container, self.restarted);
-        if let Some(log) = log.or_else(|| kubectl.log(&self.pod, &self.container, !self.restarted)) {
-            words.push_str("; its last lines:\n");
-            words.push_str(last_of(&log, LOG_MAX));
+        let log = |previous| kubectl.log(&self.pod, &self.container, previous);
+        match log(self.restarted).and_then(|found| found.map_or_else(|| log(!self.restarted), |log| Ok(Some(log)))) {
+            Ok(Some(log)) => {
+                words.push_str("; its last lines:\n");
+                words.push_str(last_of(&log, LOG_MAX));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                words.push_str("; its log cannot be read: ");
+                words.push_str(&error.to_string());
+            }
         }
         words
     }

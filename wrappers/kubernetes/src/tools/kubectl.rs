@@ -19,6 +19,9 @@ use crate::tools::process::{Answer, Call, End};
 /// What the process may take beside its request: it starts, and asks what kinds there are.
 const BESIDE: Duration = Duration::from_secs(4);
 
+/// What each further object or kind of one call may take.
+const EACH: Duration = Duration::from_millis(200);
+
 /// Characters of a complaint that go into a sentence.
 const COMPLAINT_MAX: usize = 700;
 
@@ -51,6 +54,12 @@ impl Kubectl {
             .arguments(arguments.iter().copied())
     }
 
+    /// A call that asks about so many things in turn.
+    fn call_for(&self, things: usize, arguments: &[&str]) -> Call {
+        let more = EACH * u32::try_from(things).unwrap_or(u32::MAX);
+        self.call(arguments).longer(more)
+    }
+
     fn here<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         [arguments, &["--namespace", &self.namespace]].concat()
     }
@@ -78,15 +87,19 @@ impl Kubectl {
         object::parse(&answer.stdout).map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))
     }
 
-    /// What there is of these resources, without those that may not be listed.
-    pub(crate) fn list_what_may_be(&self, resources: &str, selector: &str) -> Result<Vec<Object>> {
+    /// What there is of these resources, and those that we may not list. Whatever else goes wrong leaves no answer at all.
+    pub(crate) fn list_what_may_be(&self, resources: &str, selector: &str) -> Result<(Vec<Object>, Vec<String>)> {
         let arguments = self.here(&["get", resources, "--selector", selector, "--output", "json"]);
-        let answer = self.call(&arguments).run()?;
-        let mut complaints = answer.stderr.lines().filter(|line| line.starts_with("Error")).peekable();
-        let only_rights = complaints.peek().is_some() && complaints.all(is_forbidden);
-        let partial = answer.end == End::Exited(1) && only_rights;
+        let kinds = resources.split(',').count();
+        let answer = self.call_for(kinds, &arguments).run()?;
+        let complaints = complaints(&answer.stderr);
+        let only_rights = !complaints.is_empty() && complaints.iter().all(|line| is_forbidden(line));
+        let forbidden: Vec<String> = complaints.iter().filter_map(|line| forbidden_resource(line)).collect();
+        let partial = answer.end == End::Exited(1) && only_rights && !answer.stdout.is_empty();
         let answer = if partial { answer } else { succeeded(answer, &said(&arguments))? };
-        object::parse(&answer.stdout).map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))
+        let objects = object::parse(&answer.stdout)
+            .map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))?;
+        Ok((objects, forbidden))
     }
 
     /// The events about an object.
@@ -100,7 +113,8 @@ impl Kubectl {
         let mut found = Vec::new();
         for (namespace, objects) in self.by_namespace(manifest) {
             let arguments = ["get", "-f", "-", "--ignore-not-found", "--output", "json", "--namespace", namespace];
-            let answer = succeeded(self.call(&arguments).input(list_of(&objects)).run()?, "kubectl get")?;
+            let call = self.call_for(objects.len(), &arguments).input(list_of(&objects));
+            let answer = succeeded(call.run()?, "kubectl get")?;
             let objects = object::parse(&answer.stdout);
             found.extend(objects.map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))?);
         }
@@ -114,7 +128,11 @@ impl Kubectl {
         for (namespace, objects) in self.by_namespace(manifest) {
             let arguments =
                 ["patch", "-f", "-", "--type=merge", "--patch", &patch, "--output=json", "--namespace", namespace];
-            let answer = done(self.call(&arguments).input(list_of(&objects)).run()?, "kubectl patch")?;
+            let answer = self.call_for(objects.len(), &arguments).input(list_of(&objects)).run()?;
+            // What has gone meanwhile needs no mark: a job that is removed when it has ended, or what a controller takes away.
+            let complaints = complaints(&answer.stderr);
+            let only_gone = !complaints.is_empty() && complaints.iter().all(|line| line.contains("(NotFound)"));
+            let answer = if only_gone { answer } else { done(answer, "kubectl patch")? };
             patched.extend(objects_in_turn(&answer.stdout)?);
         }
         Ok(patched)
@@ -173,7 +191,7 @@ impl Kubectl {
                 "--namespace",
                 namespace,
             ];
-            let answer = self.call(&arguments).input(list_of(&objects)).run()?;
+            let answer = self.call_for(objects.len(), &arguments).input(list_of(&objects)).run()?;
             if answer.end == End::Exited(0) {
                 continue;
             }
@@ -185,15 +203,19 @@ impl Kubectl {
         Ok(None)
     }
 
-    /// The last lines of a container's log; of its life before the last restart where it has one.
-    pub(crate) fn log(&self, pod: &str, container: &str, previous: bool) -> Option<String> {
+    /// The last lines of a container's log; of its life before the last restart where it has one. An error is a right that
+    /// is missing: without it nobody would know why there are none.
+    pub(crate) fn log(&self, pod: &str, container: &str, previous: bool) -> Result<Option<String>> {
         let mut arguments = self.here(&["logs", pod, "--container", container, "--tail=20"]);
         if previous {
             arguments.push("--previous");
         }
-        let answer = self.call(&arguments).run().ok()?;
+        let Ok(answer) = self.call(&arguments).run() else { return Ok(None) };
+        if is_forbidden(&answer.stderr) {
+            return Err(Error::cannot_tell(why(&answer, "kubectl logs")));
+        }
         let text = String::from_utf8_lossy(&answer.stdout).trim_end().to_owned();
-        (answer.end == End::Exited(0) && !text.is_empty()).then_some(text)
+        Ok((answer.end == End::Exited(0) && !text.is_empty()).then_some(text))
     }
 
     /// What kinds there are.
@@ -313,6 +335,12 @@ fn is_forbidden(stderr: &str) -> bool {
     stderr.contains("forbidden: User \"")
 }
 
+/// `deployments.apps` in `Error from server (Forbidden): deployments.apps is forbidden: User ...`.
+fn forbidden_resource(line: &str) -> Option<String> {
+    let (before, _) = line.split_once(" is forbidden: User ")?;
+    before.rsplit(' ').next().map(str::to_owned)
+}
+
 /// Whether a complaint is about the way to the server, or about rights, rather than about what was asked.
 fn has_no_answer(stderr: &str) -> bool {
     const SIGNS: [&str; 16] = [
@@ -338,6 +366,13 @@ fn has_no_answer(stderr: &str) -> bool {
 
 /// What a program complained about, without the noise of its library's log and without line breaks.
 pub(crate) fn complaint(stderr: &str) -> String {
+    let text = complaints(stderr).join("; ");
+    let text = text.strip_prefix("Error: ").unwrap_or(&text);
+    say::shortened(text, COMPLAINT_MAX)
+}
+
+/// The lines of a complaint that are not those of a library's log.
+pub(crate) fn complaints(stderr: &str) -> Vec<&str> {
     let is_log = |line: &str| {
         let mut characters = line.chars();
         matches!(characters.next(), Some('E' | 'W' | 'I' | 'F'))
@@ -347,9 +382,7 @@ pub(crate) fn complaint(stderr: &str) -> String {
     };
     let mut lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !is_log(line)).collect();
     lines.dedup();
-    let text = lines.join("; ");
-    let text = text.strip_prefix("Error: ").unwrap_or(&text);
-    say::shortened(text, COMPLAINT_MAX)
+    lines
 }
 
 #[cfg(test)]

@@ -89,6 +89,13 @@ impl Call {
         self
     }
 
+    /// With this much more time.
+    #[must_use]
+    pub(crate) fn longer(mut self, time: Duration) -> Self {
+        self.limit += time;
+        self
+    }
+
     /// What it complains about is shown as it comes.
     #[must_use]
     pub(crate) fn shown(mut self) -> Self {
