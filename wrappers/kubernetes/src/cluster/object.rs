@@ -106,6 +106,14 @@ impl Object {
             || (self.annotation(RELEASE_NAME).is_some() && !self.is_of_release(release, namespace))
     }
 
+    /// Whether it says of itself that it was made for this staging: by our label, by helm, or as a hook, which helm does not
+    /// annotate with its release.
+    pub(crate) fn is_marked(&self, staging: &str, release: &str, namespace: &str) -> bool {
+        self.label(STAGING_LABEL) == Some(staging)
+            || self.is_of_release(release, namespace)
+            || self.annotation("helm.sh/hook").is_some()
+    }
+
     /// A condition of its status that has this type.
     pub(crate) fn condition(&self, kind: &str) -> Option<&Value> {
         self.list("/status/conditions").iter().find(|condition| condition["type"] == kind)
@@ -187,5 +195,16 @@ mod tests {
         assert!(!object(json!({STAGING_LABEL: "pr-1"}), release("pr-1", "n")).is_of_another("pr-1", "pr-1", "n"));
         assert!(object(json!({STAGING_LABEL: "pr-10"}), json!({})).is_of_another("pr-1", "pr-1", "n"));
         assert!(object(json!({}), release("pr-1", "other")).is_of_another("pr-1", "pr-1", "n"));
+    }
+
+    #[test]
+    fn only_what_says_so_was_made_for_a_staging() {
+        let is_marked = |labels: Value, annotations: Value| {
+            Object(json!({"metadata": {"labels": labels, "annotations": annotations}})).is_marked("pr-1", "pr-1", "n")
+        };
+        let release = |name: &str| json!({RELEASE_NAME: name, RELEASE_NAMESPACE: "n"});
+        assert!(is_marked(json!({STAGING_LABEL: "pr-1"}), json!({})) && is_marked(json!({}), release("pr-1")));
+        assert!(is_marked(json!({}), json!({"helm.sh/hook": "post-install"})));
+        assert!(!is_marked(json!({}), json!({})) && !is_marked(json!({}), release("pr-10")));
     }
 }

@@ -1,6 +1,7 @@
 //! What belongs to a staging, by five rules; everything that names another staging is left out.
 //!
-//! 1. The manifest and the hooks of every stored revision of its release.
+//! 1. The manifest and the hooks of every stored revision of its release, if they still say that helm has made them:
+//!    somebody else may have made another object of such a name since.
 //! 2. What helm has annotated with that release.
 //! 3. What carries DM's label.
 //! 4. Claims of its stateful sets, which carry no mark of anybody, and Secrets that its certificates and ingresses ask
@@ -91,8 +92,11 @@ impl Search<'_> {
                 }
             }
         }
-        for object in self.staging.kubectl.live(&manifest)? {
-            self.take(object)?;
+        let staging = self.staging;
+        for object in staging.kubectl.live(&manifest)? {
+            if object.is_marked(staging.name(), staging.release(), staging.namespace()) {
+                self.take(object)?;
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) fn delete(staging: &Staging) -> Result<()> {
     release::must_be_ours(staging)?;
     let release = staging.helm.release(staging.release(), None)?.unwrap_or_default();
     let manifest = unmade(staging, &release.manifest)?;
-    let hooks = staging.kubectl.live(&release.hooks)?;
+    let hooks = made_for(staging, staging.kubectl.live(&release.hooks)?);
     let (ours, outside) = known(staging, &manifest, &hooks)?;
     if ours.is_empty() && outside.is_empty() {
         say::step(&format!("nothing of {} runs in namespace {}", staging.name(), staging.namespace()));
@@ -42,11 +42,7 @@ pub(crate) fn delete(staging: &Staging) -> Result<()> {
 
 /// The live objects of a manifest. Those that a killed run could not mark get their mark, so that the checks find them.
 fn unmade(staging: &Staging, manifest: &[Object]) -> Result<Vec<Object>> {
-    let live = staging.kubectl.live(manifest)?;
-    let live: Vec<Object> = live
-        .into_iter()
-        .filter(|object| !object.is_of_another(staging.name(), staging.release(), staging.namespace()))
-        .collect();
+    let live = made_for(staging, staging.kubectl.live(manifest)?);
     let unmarked: Vec<Object> = live
         .iter()
         .filter(|object| object.label(crate::cluster::object::STAGING_LABEL).is_none() && !object.is_dying())
@@ -56,6 +52,14 @@ fn unmade(staging: &Staging, manifest: &[Object]) -> Result<Vec<Object>> {
         staging.kubectl.merge_into(&unmarked, &staging.mark())?;
     }
     Ok(live)
+}
+
+/// Somebody else may have made another object of a name of the release since.
+fn made_for(staging: &Staging, live: Vec<Object>) -> Vec<Object> {
+    let (name, release, namespace) = (staging.name(), staging.release(), staging.namespace());
+    let ours =
+        |object: &Object| object.is_marked(name, release, namespace) && !object.is_of_another(name, release, namespace);
+    live.into_iter().filter(ours).collect()
 }
 
 /// What makes pods: of the release, and beside it.
