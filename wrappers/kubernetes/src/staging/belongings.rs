@@ -35,21 +35,28 @@ pub(crate) struct Item {
     pub(crate) volume: String,
 }
 
-/// Looks for all of it, by UID. Kinds that may not be listed are passed over: what the chart has must be visible, or
-/// helm could not have made it.
-pub(crate) fn find(staging: &Staging, paths: &Paths) -> Result<BTreeMap<String, Item>> {
-    let mut search = Search { staging, paths, items: BTreeMap::new(), objects: BTreeMap::new() };
+/// What was found, and what could not be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) items: BTreeMap<String, Item>,
+    /// Resources that we may not list.
+    pub(crate) hidden: BTreeSet<String>,
+}
+
+/// Looks for all of it.
+pub(crate) fn find(staging: &Staging, paths: &Paths) -> Result<Found> {
+    let mut search = Search { staging, paths, found: Found::default(), objects: BTreeMap::new() };
     search.of_the_release()?;
     search.by_marks()?;
     search.claims()?;
     search.secrets()?;
-    Ok(search.items)
+    Ok(search.found)
 }
 
 struct Search<'a> {
     staging: &'a Staging,
     paths: &'a Paths,
-    items: BTreeMap<String, Item>,
+    found: Found,
     /// By UID.
     objects: BTreeMap<String, Object>,
 }
@@ -72,7 +79,7 @@ impl Search<'_> {
             group: object.group().to_owned(),
             volume: object.text("/spec/volumeName").to_owned(),
         };
-        self.items.insert(item.uid.clone(), item);
+        self.found.items.insert(item.uid.clone(), item);
         self.objects.insert(object.uid().to_owned(), object);
         Ok(())
     }
@@ -104,7 +111,7 @@ impl Search<'_> {
     fn by_marks(&mut self) -> Result<()> {
         let resources = self.paths.listed().join(",");
         for selector in [self.staging.selector(), "app.kubernetes.io/managed-by=Helm".to_owned()] {
-            let objects = self.staging.kubectl.list_what_may_be(&resources, &selector)?;
+            let (objects, hidden) = self.staging.kubectl.list_what_may_be(&resources, &selector)?;
             for object in objects {
                 let ours = object.label(crate::cluster::object::STAGING_LABEL) == Some(self.staging.name())
                     || object.is_of_release(self.staging.release(), self.staging.namespace());
@@ -112,6 +119,7 @@ impl Search<'_> {
                     self.take(object)?;
                 }
             }
+            self.found.hidden.extend(hidden);
         }
         Ok(())
     }
@@ -143,12 +151,21 @@ impl Search<'_> {
         if ours.is_empty() {
             return Ok(());
         }
-        let certificates = self.paths.listed();
-        let kinds = certificates
-            .into_iter()
-            .filter(|resource| resource.starts_with("certificates.") || resource == "ingresses.networking.k8s.io");
-        let kinds: Vec<String> = kinds.collect();
-        let all = self.staging.kubectl.list_what_may_be(&kinds.join(","), "")?;
+        let resources = self.paths.listed().into_iter();
+        let asking =
+            resources.filter(|name| name.starts_with("certificates.") || name == "ingresses.networking.k8s.io");
+        // Whoever may not look for others of the same kinds cannot tell whether they need a Secret of ours; kinds that this
+        // staging does not use are looked at where that is allowed.
+        let is_used = |name: &String| {
+            self.objects.values().any(|object| name.split_once('.').map(|(_, group)| group) == Some(object.group()))
+        };
+        let (used, others): (Vec<String>, Vec<String>) = asking.partition(is_used);
+        let mut all = if used.is_empty() { Vec::new() } else { self.staging.kubectl.list(&used.join(","), "")? };
+        if !others.is_empty() {
+            let (more, hidden) = self.staging.kubectl.list_what_may_be(&others.join(","), "")?;
+            all.extend(more);
+            self.found.hidden.extend(hidden);
+        }
         let others = all.iter().filter(|object| !self.objects.contains_key(object.uid()));
         let theirs: BTreeSet<String> = others.flat_map(asked_for).collect();
         for name in ours.difference(&theirs) {

@@ -3,7 +3,7 @@
 //! What is to go is written down in the cluster, with UIDs, before anything is removed: one that was killed goes on where it
 //! was, and a new object of an old name is safe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::cluster::object::{Object, STAGING_LABEL};
@@ -28,16 +28,26 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     let paths = Paths::find(staging)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
     let mut items = earlier(record.as_ref())?;
+    let found = belongings::find(staging, &paths)?;
     let before = items.len();
-    items.extend(belongings::find(staging, &paths)?);
+    items.extend(found.items);
     let volumes = Volumes::of(staging, &items);
     if items.len() > before {
         write(staging, &items)?;
     }
     say::step(&format!("removing {} objects of {}", items.len(), staging.name()));
-    let mut problems = remove_all(staging, &items)?;
-    problems.extend(wait_for_all(staging, &items)?);
-    problems.extend(volumes.settle(staging)?);
+    let (refused, mut problems) = remove_all(staging, &items)?;
+    let going = items.iter().filter(|(uid, _)| !refused.contains(*uid));
+    problems.extend(wait_for_all(staging, &going.map(|(uid, item)| (uid.clone(), item.clone())).collect())?);
+    // A volume goes with its claim, and is told to go only when that has gone.
+    if problems.is_empty() {
+        problems.extend(volumes.settle(staging)?);
+    }
+    if !found.hidden.is_empty() {
+        // The release has named what it has of these kinds; others may carry our label, and nobody could know.
+        let hidden: Vec<&str> = found.hidden.iter().map(String::as_str).collect();
+        say::line(&format!("not looked for, because DM may not list them: {}", hidden.join(", ")));
+    }
     if !problems.is_empty() {
         return Err(Error::Failed(format!("not everything could be removed: {}", problems.join("; "))));
     }
@@ -80,10 +90,11 @@ fn rank(item: &Item) -> u8 {
     }
 }
 
-fn remove_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<String>> {
+/// The UIDs of what could not be removed, and why.
+fn remove_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<(BTreeSet<String>, Vec<String>)> {
     let mut in_order: Vec<&Item> = items.values().collect();
     in_order.sort_by_key(|item| (rank(item), item.kind.clone(), item.name.clone()));
-    let mut problems = Vec::new();
+    let (mut refused, mut problems) = (BTreeSet::new(), Vec::new());
     for item in in_order {
         match staging.kubectl.delete_uid(&item.path, &item.uid) {
             Ok(true) => say::line(&format!("removed {item}")),
@@ -92,10 +103,13 @@ fn remove_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<S
             Err(Error::CannotTell(words)) if !words.contains("a right is missing") => {
                 return Err(Error::CannotTell(words));
             }
-            Err(error) => problems.push(format!("{item}: {error}")),
+            Err(error) => {
+                refused.insert(item.uid.clone());
+                problems.push(format!("{item}: {error}"));
+            }
         }
     }
-    Ok(problems)
+    Ok((refused, problems))
 }
 
 impl std::fmt::Display for Item {
