@@ -4,28 +4,56 @@ use serde_json::Value;
 
 use crate::cluster::object::Object;
 use crate::error::{Error, Result};
-use crate::staging::Staging;
+use crate::tools::kubectl::Kubectl;
 
 /// The kinds of the cluster.
 #[derive(Debug)]
 pub(crate) struct Paths {
     kinds: Vec<Value>,
+    /// Why some may be missing.
+    incomplete: Option<String>,
 }
 
 impl Paths {
     /// Asks the cluster what kinds it has.
-    pub(crate) fn find(staging: &Staging) -> Result<Self> {
-        Ok(Self { kinds: staging.kubectl.kinds()? })
+    pub(crate) fn find(kubectl: &Kubectl) -> Result<Self> {
+        let (kinds, incomplete) = kubectl.kinds()?;
+        Ok(Self { kinds, incomplete })
+    }
+
+    fn kind(&self, object: &Object) -> Option<&Value> {
+        let is_same = |kind: &&Value| {
+            kind["kind"] == object.kind() && kind["group"].as_str().unwrap_or_default() == object.group()
+        };
+        self.kinds.iter().find(is_same)
+    }
+
+    /// `deployments.apps`, if the cluster has such a kind.
+    pub(crate) fn resource(&self, object: &Object) -> Option<String> {
+        self.kind(object).and_then(resource)
+    }
+
+    /// The same object by the version of its kind that the cluster has now. Nothing if it has no such kind, and so no such
+    /// object.
+    pub(crate) fn current(&self, mut object: Object) -> Result<Option<Object>> {
+        let Some(kind) = self.kind(&object) else {
+            return match &self.incomplete {
+                Some(why) => Err(Error::cannot_tell(format!("{object}: {why}"))),
+                None => Ok(None),
+            };
+        };
+        let version = kind["version"].as_str().unwrap_or("v1");
+        let group = object.group();
+        let version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        object.0["apiVersion"] = version.into();
+        Ok(Some(object))
     }
 
     /// The path of a live object.
     pub(crate) fn of(&self, object: &Object) -> Result<String> {
-        let kind = self
-            .kinds
-            .iter()
-            .find(|kind| kind["kind"] == object.kind() && kind["group"].as_str().unwrap_or_default() == object.group());
-        let kind = kind.ok_or_else(|| {
-            Error::failed(format!("the cluster has no kind {} any more, so {object} cannot be removed", object.kind()))
+        let kind = self.kind(object).ok_or_else(|| {
+            let why = self.incomplete.as_deref().unwrap_or("the cluster has no such kind any more");
+            Error::failed(format!("{object} cannot be removed: {why}"))
         })?;
         let resource = kind["name"].as_str().unwrap_or_default();
         let version = object.text("/apiVersion");
@@ -58,4 +86,39 @@ fn resource(kind: &Value) -> Option<String> {
         Some(group) => format!("{name}.{group}"),
         None => name.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn paths(incomplete: Option<&str>) -> Paths {
+        let deployment = json!({"kind": "Deployment", "group": "apps", "version": "v1", "name": "deployments"});
+        let secret = json!({"kind": "Secret", "version": "v1", "name": "secrets"});
+        Paths { kinds: vec![deployment, secret], incomplete: incomplete.map(str::to_owned) }
+    }
+
+    fn object(version: &str, kind: &str) -> Object {
+        Object(json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": "n"}}))
+    }
+
+    #[test]
+    fn a_path_is_made_of_version_namespace_and_resource() {
+        let paths = paths(None);
+        let deployment = paths.of(&object("apps/v1", "Deployment")).unwrap();
+        assert_eq!(deployment, "/apis/apps/v1/namespaces/n/deployments/a");
+        assert_eq!(paths.of(&object("v1", "Secret")).unwrap(), "/api/v1/namespaces/n/secrets/a");
+        assert_eq!(paths.resource(&object("apps/v1", "Deployment")).as_deref(), Some("deployments.apps"));
+    }
+
+    #[test]
+    fn an_object_of_a_kind_that_is_gone_is_gone_too() {
+        let old = paths(None).current(object("apps/v1beta2", "Deployment")).unwrap().unwrap();
+        assert_eq!(old.text("/apiVersion"), "apps/v1");
+        assert_eq!(paths(None).current(object("example.com/v1", "Database")).unwrap(), None);
+        let unknown = paths(Some("a part of the API does not answer")).current(object("example.com/v1", "Database"));
+        assert!(matches!(unknown, Err(Error::CannotTell(_))));
+    }
 }

@@ -4,19 +4,23 @@
 //!    somebody else may have made another object of such a name since.
 //! 2. What helm has annotated with that release.
 //! 3. What carries DM's label.
-//! 4. Claims of its stateful sets, which carry no mark of anybody, and Secrets that its certificates and ingresses ask
-//!    for, if nobody else does.
+//! 4. Claims of its stateful sets, which carry no mark of anybody, and Secrets that its certificates ask for, or its
+//!    ingresses where they were made for it, if nobody else asks for them.
 //! 5. What is owned by these: the cluster removes it with them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::cluster::object::Object;
 use crate::cluster::paths::Paths;
 use crate::error::Result;
+use crate::say;
 use crate::staging::Staging;
 use crate::staging::record;
+use crate::staging::release::Revisions;
 
 /// An object that belongs to the staging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,22 @@ pub(crate) struct Item {
     pub(crate) volume: String,
 }
 
+impl Item {
+    /// Enough of the object to ask for it.
+    pub(crate) fn object(&self) -> Object {
+        let version = if self.group.is_empty() { "v1".to_owned() } else { format!("{}/v1", self.group) };
+        Object(json!({
+            "apiVersion": version, "kind": self.kind, "metadata": {"name": self.name, "namespace": self.namespace},
+        }))
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.object().fmt(f)
+    }
+}
+
 /// What was found, and what could not be looked at.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -45,7 +65,7 @@ pub(crate) struct Found {
 
 /// Looks for all of it.
 pub(crate) fn find(staging: &Staging, paths: &Paths) -> Result<Found> {
-    let mut search = Search { staging, paths, found: Found::default(), objects: BTreeMap::new() };
+    let mut search = Search { staging, paths, found: Found::default(), manifest: Vec::new(), objects: BTreeMap::new() };
     search.of_the_release()?;
     search.by_marks()?;
     search.claims()?;
@@ -57,6 +77,8 @@ struct Search<'a> {
     staging: &'a Staging,
     paths: &'a Paths,
     found: Found,
+    /// What all stored revisions had, whether it is there or not.
+    manifest: Vec<Object>,
     /// By UID.
     objects: BTreeMap<String, Object>,
 }
@@ -85,27 +107,33 @@ impl Search<'_> {
     }
 
     fn of_the_release(&mut self) -> Result<()> {
-        let name = self.staging.release();
-        let mut manifest: Vec<Object> = Vec::new();
-        for revision in self.staging.helm.revisions(name)? {
-            let Some(release) = self.staging.helm.release(name, Some(revision))? else { continue };
+        let staging = self.staging;
+        for revision in Revisions::of(staging)?.numbers() {
+            let Some(release) = staging.helm.release(staging.release(), Some(revision))? else { continue };
             for object in release.manifest.into_iter().chain(release.hooks) {
+                let Some(object) = self.paths.current(object)? else { continue };
                 let same = |other: &Object| {
                     (other.kind(), other.group(), other.name(), other.namespace())
                         == (object.kind(), object.group(), object.name(), object.namespace())
                 };
-                if !manifest.iter().any(same) {
-                    manifest.push(object);
+                if !self.manifest.iter().any(same) {
+                    self.manifest.push(object);
                 }
             }
         }
-        let staging = self.staging;
-        for object in staging.kubectl.live(&manifest)? {
+        for object in staging.kubectl.live(&self.manifest)? {
             if object.is_marked(staging.name(), staging.release(), staging.namespace()) {
                 self.take(object)?;
             }
         }
         Ok(())
+    }
+
+    /// What the staging has or had of a kind, in its own namespace.
+    fn all_of(&self, kinds: &[&str]) -> impl Iterator<Item = &Object> {
+        let here = |object: &&Object| object.namespace().is_empty() || object.namespace() == self.staging.namespace();
+        let of_kind = |object: &&Object| kinds.contains(&object.kind());
+        self.manifest.iter().chain(self.objects.values()).filter(here).filter(of_kind)
     }
 
     fn by_marks(&mut self) -> Result<()> {
@@ -126,8 +154,8 @@ impl Search<'_> {
 
     /// `TEMPLATE-SET-ORDINAL`, which is all that a claim of a template says of itself.
     fn claims(&mut self) -> Result<()> {
-        let sets = self.objects.values().filter(|object| object.kind() == "StatefulSet");
-        let prefixes: Vec<String> = sets
+        let prefixes: BTreeSet<String> = self
+            .all_of(&["StatefulSet"])
             .flat_map(|set| {
                 let templates = set.list("/spec/volumeClaimTemplates").iter();
                 templates
@@ -146,8 +174,8 @@ impl Search<'_> {
     }
 
     fn secrets(&mut self) -> Result<()> {
-        let asking = |object: &&Object| matches!(object.kind(), "Certificate" | "Ingress");
-        let ours: BTreeSet<String> = self.objects.values().filter(asking).flat_map(asked_for).collect();
+        let ours: BTreeSet<String> = self.all_of(&["Certificate", "Ingress"]).flat_map(asked_for).collect();
+        let certified: BTreeSet<String> = self.all_of(&["Certificate"]).flat_map(asked_for).collect();
         if ours.is_empty() {
             return Ok(());
         }
@@ -169,12 +197,24 @@ impl Search<'_> {
         let others = all.iter().filter(|object| !self.objects.contains_key(object.uid()));
         let theirs: BTreeSet<String> = others.flat_map(asked_for).collect();
         for name in ours.difference(&theirs) {
-            if let Some(secret) = self.staging.kubectl.named("secrets", name)? {
+            let Some(secret) = self.staging.kubectl.named("secrets", name)? else { continue };
+            if certified.contains(name) || is_made_for(&secret, self.staging.name()) {
                 self.take(secret)?;
+            } else {
+                say::line(&format!(
+                    "{secret} stays: an ingress names it, but nothing says that it was made for this staging"
+                ));
             }
         }
         Ok(())
     }
+}
+
+/// Whether a Secret that an ingress names was made for this staging, rather than for all: by cert-manager, which makes one
+/// for each that asks, or by its name.
+fn is_made_for(secret: &Object, staging: &str) -> bool {
+    let by_name = secret.name().strip_prefix(staging).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    by_name || secret.annotation("cert-manager.io/certificate-name").is_some()
 }
 
 /// Names of Secrets that a certificate or an ingress names.
@@ -193,8 +233,6 @@ fn is_ordinal(rest: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -205,6 +243,16 @@ mod tests {
         for other in [None, Some(""), Some("a-0"), Some("0-0"), Some("01"), Some("-1")] {
             assert!(!is_ordinal(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_for_all_is_not_made_for_one() {
+        let secret = |name: &str, annotations: serde_json::Value| {
+            is_made_for(&Object(json!({"metadata": {"name": name, "annotations": annotations}})), "pr-1")
+        };
+        assert!(secret("pr-1", json!({})) && secret("pr-1-tls", json!({})));
+        assert!(secret("web-tls", json!({"cert-manager.io/certificate-name": "web-tls"})));
+        assert!(!secret("wildcard-tls", json!({})) && !secret("pr-10-tls", json!({})));
     }
 
     #[test]

@@ -43,6 +43,13 @@ impl Revisions {
         ))
     }
 
+    /// The numbers of those that are kept, the newest first.
+    pub(crate) fn numbers(&self) -> Vec<i64> {
+        let mut numbers: Vec<i64> = self.rows.iter().filter_map(|row| row.label("version")?.parse().ok()).collect();
+        numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
+        numbers
+    }
+
     fn names_us(&self, row: &Row) -> bool {
         row.label(STAGING_LABEL) == Some(&self.staging)
     }

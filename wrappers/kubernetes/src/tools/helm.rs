@@ -89,24 +89,6 @@ impl Helm {
         Err(Error::cannot_tell(kubectl::why(&answer, "helm status")))
     }
 
-    /// The numbers of the revisions that are kept.
-    pub(crate) fn revisions(&self, name: &str) -> Result<Vec<i64>> {
-        #[derive(Deserialize)]
-        struct Line {
-            revision: i64,
-        }
-        let answer = self.call(self.request * LOOK_FACTOR, &["history", name, "--output=json", "--max=256"]).run()?;
-        if answer.stderr.contains("release: not found") {
-            return Ok(Vec::new());
-        }
-        if answer.end != End::Exited(0) {
-            return Err(Error::cannot_tell(kubectl::why(&answer, "helm history")));
-        }
-        let lines: Vec<Line> = serde_json::from_slice(&answer.stdout)
-            .map_err(|error| Error::cannot_tell(format!("helm history printed no JSON: {error}")))?;
-        Ok(lines.into_iter().map(|line| line.revision).collect())
-    }
-
     /// Installs or upgrades. Server-side with force: a person who has scaled by hand does not stand in the way.
     pub(crate) fn upgrade(&self, applied: Applied<'_>, labels: &str, limit: Duration) -> Call {
         let timeout = format!("--timeout={}s", limit.as_secs());

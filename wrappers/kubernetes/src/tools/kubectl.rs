@@ -218,19 +218,16 @@ impl Kubectl {
         Ok((answer.end == End::Exited(0) && !text.is_empty()).then_some(text))
     }
 
-    /// What kinds there are.
-    pub(crate) fn kinds(&self) -> Result<Vec<Value>> {
-        let arguments = ["api-resources", "--output", "json", "--cached"];
-        let answer = self.call(&arguments[..3]).run()?;
-        let list: Value = match serde_json::from_slice(&answer.stdout) {
-            Ok(list) => list,
-            Err(_) => {
-                return Err(succeeded(answer, "kubectl api-resources")
-                    .err()
-                    .unwrap_or_else(|| Error::cannot_tell("kubectl api-resources printed no JSON")));
-            }
-        };
-        Ok(list["resources"].as_array().cloned().unwrap_or_default())
+    /// What kinds there are, and why some of them may be missing: a part of the API that somebody else serves may be away.
+    pub(crate) fn kinds(&self) -> Result<(Vec<Value>, Option<String>)> {
+        let answer = self.call(&["api-resources", "--output", "json"]).run()?;
+        let list: Option<Value> = serde_json::from_slice(&answer.stdout).ok();
+        let kinds = list.as_ref().and_then(|list| list["resources"].as_array()).filter(|kinds| !kinds.is_empty());
+        match (kinds, answer.end) {
+            (Some(kinds), End::Exited(0)) => Ok((kinds.clone(), None)),
+            (Some(kinds), End::Exited(_)) => Ok((kinds.clone(), Some(complaint(&answer.stderr)))),
+            _ => Err(Error::cannot_tell(why(&answer, "kubectl api-resources"))),
+        }
     }
 
     fn by_namespace<'a>(&'a self, objects: &'a [Object]) -> BTreeMap<&'a str, Vec<&'a Object>> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cluster::object::Object;
+use crate::cluster::object::{Object, STAGING_LABEL};
 use crate::cluster::paths::Paths;
 use crate::cluster::workload;
 use crate::error::{Error, Result};
@@ -18,40 +18,45 @@ const RUNNING: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.b
 /// Archives the staging.
 pub(crate) fn delete(staging: &Staging) -> Result<()> {
     release::must_be_ours(staging)?;
+    let paths = Paths::find(&staging.kubectl)?;
     let release = staging.helm.release(staging.release(), None)?.unwrap_or_default();
-    let manifest = unmade(staging, &release.manifest)?;
-    let hooks = made_for(staging, staging.kubectl.live(&release.hooks)?);
+    let manifest = made_for(staging, live(staging, &paths, &release.manifest)?);
+    let hooks = made_for(staging, live(staging, &paths, &release.hooks)?);
     let (ours, outside) = known(staging, &manifest, &hooks)?;
     if ours.is_empty() && outside.is_empty() {
         say::step(&format!("nothing of {} runs in namespace {}", staging.name(), staging.namespace()));
         return Ok(());
     }
+    mark(staging, ours.iter().chain(&outside))?;
     custom::archive(staging)?;
-    let paths = Paths::find(staging)?;
     remove(staging, &paths, &ours, &["HorizontalPodAutoscaler", "CronJob"])?;
-    for set in ours.iter().chain(&outside).filter(|object| object.kind() == "StatefulSet") {
+    // Those elsewhere no verb of ours can look after; config_check refuses charts that have them.
+    let here = || ours.iter().chain(&outside).filter(|object| object.namespace() == staging.namespace());
+    for set in here().filter(|object| object.kind() == "StatefulSet") {
         keep_claims(staging, set)?;
     }
-    for object in ours.iter().chain(&outside).filter(|object| workload::is_scalable(object)) {
+    for object in here().filter(|object| workload::is_scalable(object)) {
         stop(staging, object, &release.manifest)?;
     }
     remove(staging, &paths, &ours, &["DaemonSet", "Job", "Pod"])?;
     leave(staging, &outside)?;
-    name_operators(staging, &manifest)
+    name_operators(staging, &paths, &manifest)
 }
 
-/// The live objects of a manifest. Those that a killed run could not mark get their mark, so that the checks find them.
-fn unmade(staging: &Staging, manifest: &[Object]) -> Result<Vec<Object>> {
-    let live = made_for(staging, staging.kubectl.live(manifest)?);
-    let unmarked: Vec<Object> = live
-        .iter()
-        .filter(|object| object.label(crate::cluster::object::STAGING_LABEL).is_none() && !object.is_dying())
-        .cloned()
-        .collect();
-    if !unmarked.is_empty() {
-        staging.kubectl.merge_into(&unmarked, &staging.mark())?;
+/// The live objects of a manifest; what is of a kind that the cluster does not have any more is not there.
+fn live(staging: &Staging, paths: &Paths, manifest: &[Object]) -> Result<Vec<Object>> {
+    let mut current = Vec::new();
+    for object in manifest {
+        current.extend(paths.current(object.clone())?);
     }
-    Ok(live)
+    staging.kubectl.live(&current)
+}
+
+/// Marks those that a killed run could not, so that the checks find them.
+fn mark<'a>(staging: &Staging, objects: impl Iterator<Item = &'a Object>) -> Result<()> {
+    let is_unmarked = |object: &&Object| object.label(STAGING_LABEL).is_none() && !object.is_dying();
+    let unmarked: Vec<Object> = objects.filter(is_unmarked).cloned().collect();
+    if unmarked.is_empty() { Ok(()) } else { staging.kubectl.merge_into(&unmarked, &staging.mark()).map(drop) }
 }
 
 /// Somebody else may have made another object of a name of the release since.
@@ -65,10 +70,15 @@ fn made_for(staging: &Staging, live: Vec<Object>) -> Vec<Object> {
 /// What makes pods: of the release, and beside it.
 fn known(staging: &Staging, manifest: &[Object], hooks: &[Object]) -> Result<(Vec<Object>, Vec<Object>)> {
     let of_release: Vec<Object> = manifest.iter().chain(hooks).cloned().collect();
-    let labelled = staging.kubectl.list(RUNNING, &staging.selector())?;
+    let mut found = staging.kubectl.list(RUNNING, &staging.selector())?;
+    // What a run that was killed before its first mark has left has helm's word only.
+    let by_helm = staging.kubectl.list(RUNNING, "app.kubernetes.io/managed-by=Helm")?;
+    found.extend(by_helm.into_iter().filter(|object| {
+        object.is_of_release(staging.release(), staging.namespace()) && object.label(STAGING_LABEL).is_none()
+    }));
     let is_of_release = |object: &Object| of_release.iter().any(|other| other.uid() == object.uid());
     let outside: Vec<Object> =
-        labelled.into_iter().filter(|object| !is_of_release(object) && object.owners().next().is_none()).collect();
+        found.into_iter().filter(|object| !is_of_release(object) && object.owners().next().is_none()).collect();
     Ok((of_release, outside))
 }
 
@@ -102,7 +112,9 @@ fn stop(staging: &Staging, object: &Object, manifest: &[Object]) -> Result<()> {
     let chart = wanted.and_then(|wanted| wanted.number("/spec/replicas"));
     say::step(&format!("{object} from {replicas} to 0 replicas"));
     let resource = workload::resource(object);
-    staging.kubectl.merge(resource, object.name(), &Memory { replicas, chart }.patch())?;
+    // What is remembered still is of a restore that did not come to its end: that number is the one to come back.
+    let memory = Memory::of(object).unwrap_or(Memory { replicas, chart });
+    staging.kubectl.merge(resource, object.name(), &memory.patch())?;
     staging.kubectl.scale(resource, object.name(), 0)
 }
 
@@ -122,14 +134,9 @@ fn leave(staging: &Staging, outside: &[Object]) -> Result<()> {
 }
 
 /// Pods that an operator would start again are no success.
-fn name_operators(staging: &Staging, live: &[Object]) -> Result<()> {
-    let stopped = |owner: &Object| {
-        staging
-            .settings
-            .custom
-            .keys()
-            .any(|resource| resource.split_once('.').is_some_and(|(_, group)| group == owner.group()))
-    };
+fn name_operators(staging: &Staging, paths: &Paths, live: &[Object]) -> Result<()> {
+    let stopped =
+        |owner: &Object| paths.resource(owner).is_some_and(|resource| staging.settings.custom.contains_key(&resource));
     let pods = custom::pods(staging, live)?;
     let left: Vec<String> =
         pods.iter().filter(|(_, owner)| !stopped(owner)).map(|(pod, owner)| format!("{pod} of {owner}")).collect();

@@ -3,7 +3,7 @@
 //! What is to go is written down in the cluster, with UIDs, before anything is removed: one that was killed goes on where it
 //! was, and a new object of an old name is safe.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::cluster::object::{Object, STAGING_LABEL};
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Removes all.
 pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     release::must_be_ours(staging)?;
-    let paths = Paths::find(staging)?;
+    let paths = Paths::find(&staging.kubectl)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
     let mut items = earlier(record.as_ref())?;
     let found = belongings::find(staging, &paths)?;
@@ -36,9 +36,16 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
         write(staging, &items)?;
     }
     say::step(&format!("removing {} objects of {}", items.len(), staging.name()));
-    let (refused, mut problems) = remove_all(staging, &items)?;
-    let going = items.iter().filter(|(uid, _)| !refused.contains(*uid));
-    problems.extend(wait_for_all(staging, &going.map(|(uid, item)| (uid.clone(), item.clone())).collect())?);
+    let (first, rest): (Items, Items) = items.clone().into_iter().partition(|(_, item)| rank(item) <= CUSTOM);
+    let mut problems = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+    let mut going = remove_all(staging, &first, &mut problems)?;
+    if going.values().any(|item| rank(item) == CUSTOM) {
+        // Their operator may be of this very staging, and goes next.
+        wait_for(staging, &paths, &going, deadline)?;
+    }
+    going.extend(remove_all(staging, &rest, &mut problems)?);
+    problems.extend(wait_for(staging, &paths, &going, deadline)?.iter().map(held));
     // A volume goes with its claim, and is told to go only when that has gone.
     if problems.is_empty() {
         problems.extend(volumes.settle(staging)?);
@@ -56,8 +63,11 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     Ok(())
 }
 
+/// By UID.
+type Items = BTreeMap<String, Item>;
+
 /// The list of a cleanup that did not come to its end.
-fn earlier(record: Option<&Object>) -> Result<BTreeMap<String, Item>> {
+fn earlier(record: Option<&Object>) -> Result<Items> {
     let text = record.map(|record| record.text(&format!("/data/{KEY}"))).unwrap_or_default();
     if text.is_empty() {
         return Ok(BTreeMap::new());
@@ -68,15 +78,17 @@ fn earlier(record: Option<&Object>) -> Result<BTreeMap<String, Item>> {
     Ok(items.into_iter().map(|item| (item.uid.clone(), item)).collect())
 }
 
-fn write(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<()> {
+fn write(staging: &Staging, items: &Items) -> Result<()> {
     let list: Vec<&Item> = items.values().collect();
     let text = serde_json::to_string(&list).map_err(|error| Error::failed(format!("no list can be made: {error}")))?;
     staging.kubectl.apply("dm-cleanup", &record::object(staging, KEY, &text))
 }
 
+/// The rank of custom kinds: whoever acts on them must not go before them.
+const CUSTOM: u8 = 2;
+
 /// What makes others goes first, what others need goes last.
 fn rank(item: &Item) -> u8 {
-    let object = Object(serde_json::json!({"apiVersion": format!("{}/v", item.group), "kind": item.kind}));
     match item.kind.as_str() {
         "CronJob" | "HorizontalPodAutoscaler" => 0,
         "Certificate" | "Ingress" => 1,
@@ -84,52 +96,41 @@ fn rank(item: &Item) -> u8 {
         "PersistentVolumeClaim" => 5,
         "Secret" | "ConfigMap" => 6,
         "ServiceAccount" | "Role" | "RoleBinding" => 7,
-        // An operator may be of the chart itself, and has to see its own objects go.
-        _ if custom::is_custom(&object) => 2,
+        _ if custom::is_custom(&item.object()) => CUSTOM,
         _ => 4,
     }
 }
 
-/// The UIDs of what could not be removed, and why.
-fn remove_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<(BTreeSet<String>, Vec<String>)> {
+/// Removes what it can, and says of the rest why not. What was told to go is the answer.
+fn remove_all(staging: &Staging, items: &Items, problems: &mut Vec<String>) -> Result<Items> {
     let mut in_order: Vec<&Item> = items.values().collect();
     in_order.sort_by_key(|item| (rank(item), item.kind.clone(), item.name.clone()));
-    let (mut refused, mut problems) = (BTreeSet::new(), Vec::new());
+    let mut going = Items::new();
     for item in in_order {
         match staging.kubectl.delete_uid(&item.path, &item.uid) {
-            Ok(true) => say::line(&format!("removed {item}")),
-            Ok(false) => {}
+            Ok(removed) => {
+                if removed {
+                    say::line(&format!("removed {item}"));
+                }
+                going.insert(item.uid.clone(), item.clone());
+            }
             // The rest can still go; without an answer nothing can.
             Err(Error::CannotTell(words)) if !words.contains("a right is missing") => {
                 return Err(Error::CannotTell(words));
             }
-            Err(error) => {
-                refused.insert(item.uid.clone());
-                problems.push(format!("{item}: {error}"));
-            }
+            Err(error) => problems.push(format!("{item}: {error}")),
         }
     }
-    Ok((refused, problems))
+    Ok(going)
 }
 
-impl std::fmt::Display for Item {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let object = Object(serde_json::json!({"kind": self.kind, "metadata": {"name": self.name}}));
-        object.fmt(f)
-    }
-}
-
-/// Until all of it is gone: finalizers have their say, and pods their grace.
-fn wait_for_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<String>> {
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+/// Until all of it is gone: finalizers have their say, and pods their grace. What is left then is the answer.
+fn wait_for(staging: &Staging, paths: &Paths, items: &Items, deadline: Instant) -> Result<Vec<Object>> {
     let mut said = 0;
     loop {
-        let left = still_there(staging, items)?;
-        if left.is_empty() {
-            return Ok(Vec::new());
-        }
-        if Instant::now() >= deadline {
-            return Ok(left.iter().map(held).collect());
+        let left = still_there(staging, paths, items)?;
+        if left.is_empty() || Instant::now() >= deadline {
+            return Ok(left);
         }
         if left.len() != said {
             said = left.len();
@@ -140,19 +141,11 @@ fn wait_for_all(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec
     }
 }
 
-fn still_there(staging: &Staging, items: &BTreeMap<String, Item>) -> Result<Vec<Object>> {
-    let named: Vec<Object> = items
-        .values()
-        .map(|item| {
-            let version = item.path.trim_start_matches("/apis/").trim_start_matches("/api/");
-            let parts = if item.group.is_empty() { 1 } else { 2 };
-            let version: Vec<&str> = version.split('/').take(parts).collect();
-            Object(serde_json::json!({
-                "apiVersion": version.join("/"), "kind": item.kind,
-                "metadata": {"name": item.name, "namespace": item.namespace},
-            }))
-        })
-        .collect();
+fn still_there(staging: &Staging, paths: &Paths, items: &Items) -> Result<Vec<Object>> {
+    let mut named = Vec::new();
+    for item in items.values() {
+        named.extend(paths.current(item.object())?);
+    }
     let live = staging.kubectl.live(&named)?;
     Ok(live.into_iter().filter(|object| items.contains_key(object.uid())).collect())
 }
@@ -177,10 +170,12 @@ struct Volumes {
 }
 
 impl Volumes {
-    fn of(staging: &Staging, items: &BTreeMap<String, Item>) -> Self {
+    fn of(staging: &Staging, items: &Items) -> Self {
         let mut volumes = Self::default();
         for item in items.values().filter(|item| !item.volume.is_empty()) {
             match staging.kubectl.named("persistentvolumes", &item.volume) {
+                // By now it may serve another claim.
+                Ok(Some(volume)) if volume.text("/spec/claimRef/uid") != item.uid => {}
                 Ok(Some(volume)) if volume.text("/spec/persistentVolumeReclaimPolicy") == "Delete" => {
                     volumes.deleted.push(volume);
                 }
