@@ -14,16 +14,16 @@ use crate::error::{Error, Result};
 /// What a pod is given.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// A kubeconfig of our own, if one was needed; it goes with this value.
+/// A kubeconfig of our own, if one was needed.
 #[derive(Debug)]
 pub(crate) struct Access {
-    made: Option<NamedTempFile>,
+    made: Option<PathBuf>,
 }
 
 impl Access {
     /// What the environment of every tool needs beside its own.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
-        self.made.iter().map(|file| ("KUBECONFIG", file.path().into())).collect()
+        self.made.iter().map(|path| ("KUBECONFIG", path.into())).collect()
     }
 }
 
@@ -48,6 +48,7 @@ pub(crate) fn find() -> Result<Access> {
     Err(Error::cannot_tell("there is no way to a cluster: KUBECONFIG is not set, and there is no ~/.kube/config"))
 }
 
+/// The file stays, always the same for a `DM_HOME`: a wrapper that is killed could not remove it. It holds no secret.
 fn from_account(account: &Path) -> Result<Access> {
     let unwritten = |error: std::io::Error| Error::cannot_tell(format!("no kubeconfig can be written: {error}"));
     let namespace = fs::read_to_string(account.join("namespace")).unwrap_or_default();
@@ -59,7 +60,10 @@ fn from_account(account: &Path) -> Result<Access> {
         "users": [{"name": "pod", "user": {"tokenFile": account.join("token")}}],
         "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod", "namespace": namespace.trim()}}],
     });
-    let mut file = NamedTempFile::with_prefix("dm-kubeconfig-").map_err(unwritten)?;
+    let folder = env::var_os("DM_HOME").map_or_else(env::temp_dir, PathBuf::from);
+    let path = folder.join("kubeconfig-of-the-pod");
+    let mut file = NamedTempFile::new_in(&folder).map_err(unwritten)?;
     file.write_all(config.to_string().as_bytes()).map_err(unwritten)?;
-    Ok(Access { made: Some(file) })
+    file.persist(&path).map_err(|error| unwritten(error.error))?;
+    Ok(Access { made: Some(path) })
 }

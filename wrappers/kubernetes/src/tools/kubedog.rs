@@ -1,5 +1,7 @@
 //! kubedog's stream, for people to read beside a roll-out. It decides nothing.
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cluster::object::Object;
 use crate::error::{Error, Result};
 use crate::say;
-use crate::staging::Staging;
+use crate::tools::access::Access;
 use crate::tools::process;
 
 /// It says nothing before this time is over: it sleeps for a second and a half before it looks at pods.
@@ -25,6 +27,7 @@ const GRACE: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(crate) struct Kubedog {
     program: PathBuf,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 /// kubedog at work, its output on ours. Dropped, it is ended.
@@ -35,37 +38,33 @@ pub(crate) struct Stream {
 }
 
 impl Kubedog {
-    pub(crate) fn find(name: &str) -> Result<Self> {
-        Ok(Self { program: process::find(name)? })
+    pub(crate) fn find(name: &str, access: &Access) -> Result<Self> {
+        Ok(Self { program: process::find(name)?, variables: access.variables() })
     }
 
-    /// Follows the workloads of a manifest.
-    pub(crate) fn follow(&self, staging: &Staging, manifest: &[Object]) -> Result<Stream> {
-        let request = request(manifest, staging.namespace());
-        let Some(request) = request else { return Ok(Stream { child: None, begun: Instant::now() }) };
-        let limit = staging.settings.limits.follow.max(1);
+    /// Follows the workloads of a manifest, for so many seconds at most.
+    pub(crate) fn follow(&self, namespace: &str, seconds: u64, manifest: &[Object]) -> Result<Stream> {
+        let Some(request) = request(manifest, namespace) else {
+            return Ok(Stream { child: None, begun: Instant::now() });
+        };
         let mut command = Command::new(&self.program);
         command
-            .args(["multitrack", "--namespace", staging.namespace(), "-t", &limit.to_string()])
+            .args(["multitrack", "--namespace", namespace, "-t", &seconds.max(1).to_string()])
             // What containers have said since the chart was applied, and nothing from before.
             .args(["--logs-since", "15s", "--status-progress-period", "10"])
-            .envs(staging.access.variables())
+            .envs(self.variables.iter().cloned())
             .env("KUBEDOG_NO_COLOR", "1")
             .env("KUBEDOG_TERMINAL_WIDTH", "120")
             .stdin(Stdio::piped());
         let cannot =
             |error: std::io::Error| Error::failed(format!("{} cannot be started: {error}", self.program.display()));
         let mut child = command.spawn().map_err(cannot)?;
-        if let Some(stdin) = child.stdin.take() {
-            // What it does not read it does not need.
-            let _unread = write(stdin, &request);
+        if let Some(mut stdin) = child.stdin.take() {
+            // What it does not read it does not need; one that hangs is not waited for.
+            std::thread::spawn(move || stdin.write_all(request.to_string().as_bytes()));
         }
         Ok(Stream { child: Some(child), begun: Instant::now() })
     }
-}
-
-fn write(mut stdin: impl std::io::Write, request: &Value) -> std::io::Result<()> {
-    stdin.write_all(request.to_string().as_bytes())
 }
 
 impl Stream {

@@ -36,7 +36,7 @@ const NUMBERED: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,cronj
 /// Applies the chart with the effective configuration, and follows it.
 pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let tag = staging.given.needs_tag()?;
-    let kubedog = Kubedog::find(&staging.settings.program(&staging.settings.tools.kubedog))?;
+    let kubedog = Kubedog::find(&staging.settings.program(&staging.settings.tools.kubedog), &staging.access)?;
     let chart = chart::find(&staging.settings, &staging.helm)?;
     let values = compose(staging, &chart)?.map_err(|refusals| Error::failed(refusals.join("; ")))?.to_string();
     say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
@@ -55,7 +55,7 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     mark_hooks(staging, &release)?;
     bring_back(staging, &release, &live, &before)?;
 
-    let stream = kubedog.follow(staging, &release.manifest)?;
+    let stream = kubedog.follow(staging.namespace(), staging.settings.limits.follow, &release.manifest)?;
     let outcome = rollout::follow(staging, &release, still_true(live, &before))?;
     stream.finish();
     match outcome {
