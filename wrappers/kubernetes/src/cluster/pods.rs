@@ -36,9 +36,9 @@ impl Pods {
     /// The pods that these workloads select; one question for all where their selectors have a part in common.
     pub(crate) fn of(kubectl: &Kubectl, workloads: &[Object]) -> Result<Self> {
         let mut found = Self::default();
-        // A job has a selector of its own, and one that has ended runs nothing.
+        // A job has a selector of its own, and nobody asks why one ran that has ended well.
         let (jobs, others): (Vec<&Object>, Vec<&Object>) = workloads.iter().partition(|object| object.kind() == "Job");
-        let jobs = jobs.into_iter().filter(|job| !workload::has_ended(job));
+        let jobs = jobs.into_iter().filter(|job| !workload::standing(job).settled);
         let mut questions = questions(&others.into_iter().filter_map(selector).collect::<Vec<_>>());
         questions.extend(jobs.filter_map(selector).map(|selector| joined(&selector)));
         for question in questions {

@@ -102,11 +102,6 @@ fn is_true(object: &Object, condition: &str) -> bool {
     object.condition(condition).is_some_and(|condition| condition["status"] == "True")
 }
 
-/// Whether a job runs nothing any more.
-pub(crate) fn has_ended(job: &Object) -> bool {
-    is_true(job, "Complete") || is_true(job, "Failed")
-}
-
 /// Why a controller has given a workload up, in words, and when it said so last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GivenUp {
