@@ -5,4 +5,5 @@ mod hand;
 mod life;
 mod plane;
 mod program;
+mod rollouts;
 mod world;

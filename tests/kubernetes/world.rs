@@ -18,6 +18,8 @@ pub(crate) const SOON: &str = "3m";
 pub(crate) struct World {
     pub(crate) dms: Dms,
     pub(crate) namespace: Namespace,
+    /// What its wrappers find in their environment.
+    variables: Vec<(&'static str, String)>,
     // After `dms`, which uses it.
     _database: Database,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Start<'a> {
     plane: &'a Plane,
     namespace: Namespace,
     settings: String,
-    chart: &'static str,
+    chart: String,
     kubeconfig: PathBuf,
     path: Option<String>,
     arguments: Vec<String>,
@@ -41,7 +43,7 @@ impl<'a> Start<'a> {
             plane,
             namespace,
             settings: String::new(),
-            chart: "product",
+            chart: local("product"),
             kubeconfig: plane.kubeconfig().to_owned(),
             path: None,
             arguments: Vec::new(),
@@ -54,8 +56,8 @@ impl<'a> Start<'a> {
     }
 
     /// Another chart of `tests/kubernetes/charts`.
-    pub(crate) fn chart(mut self, chart: &'static str) -> Self {
-        self.chart = chart;
+    pub(crate) fn chart(mut self, chart: &str) -> Self {
+        self.chart = local(chart);
         self
     }
 
@@ -87,28 +89,43 @@ impl<'a> Start<'a> {
     pub(crate) fn start(self) -> World {
         let database = tokio::runtime::Runtime::new().expect("a runtime").block_on(Database::empty());
         let file = self.namespace.folder().join("kubernetes.toml");
-        // Domains reach the product's ingress; sections stand last in TOML.
-        let settings = format!(
-            "{}\n[chart]\npath = \"{}\"\n[values]\nbase_domain = [\"ingress.domain\"]\n",
-            self.settings,
-            chart(self.chart).display()
-        );
-        fs::write(&file, settings).expect("the folder is ours");
+        fs::write(&file, written(&self.settings, &self.chart)).expect("the folder is ours");
         let path = self.path.unwrap_or_else(|| self.plane.path().into_string().expect("paths of tests are UTF-8"));
+        let variables = vec![
+            ("PATH", path),
+            ("HOME", self.namespace.folder().display().to_string()),
+            ("KUBECONFIG", self.kubeconfig.display().to_string()),
+            ("DM_WRAPPER_SETTINGS", file.display().to_string()),
+        ];
         let mut setup = Setup::new()
             .database(&database)
-            .wrappers(&repository().join("wrappers/kubernetes"))
+            .wrappers(&wrappers())
             .argument(format!("--namespace={}", self.namespace.name()))
-            .argument("--base-domain=staging.test")
-            .variable("PATH", &path)
-            .variable("HOME", &self.namespace.folder().display().to_string())
-            .variable("KUBECONFIG", &self.kubeconfig.display().to_string())
-            .variable("DM_WRAPPER_SETTINGS", &file.display().to_string());
+            .argument("--base-domain=staging.test");
+        for (name, value) in &variables {
+            setup = setup.variable(name, value);
+        }
         for argument in self.arguments {
             setup = setup.argument(argument);
         }
-        World { dms: setup.start(), namespace: self.namespace, _database: database }
+        World { dms: setup.start(), namespace: self.namespace, variables, _database: database }
     }
+}
+
+/// The lines that name a chart of `tests/kubernetes/charts`.
+pub(crate) fn local(name: &str) -> String {
+    format!("path = \"{}\"", chart(name).display())
+}
+
+/// A file of settings: lines before all sections, and those of the section `[chart]`. Domains reach the product's ingress;
+/// sections stand last in TOML.
+fn written(settings: &str, chart: &str) -> String {
+    format!("{settings}\n[chart]\n{chart}\n[values]\nbase_domain = [\"ingress.domain\"]\n")
+}
+
+/// The wrappers under test.
+fn wrappers() -> PathBuf {
+    repository().join("wrappers/kubernetes")
 }
 
 /// How a call of `dmc` ended.
@@ -163,6 +180,28 @@ impl World {
     /// What its last run has printed.
     pub(crate) fn output(&self, name: &str) -> String {
         self.ok(&["logs", name])
+    }
+
+    /// Other settings: lines before all sections, and those of the section `[chart]`. They count from the next call of a
+    /// wrapper on.
+    pub(crate) fn set(&self, settings: &str, chart: &str) {
+        let (_, file) = self.variables.iter().find(|(name, _)| *name == "DM_WRAPPER_SETTINGS").expect("it is set");
+        fs::write(file, written(settings, chart)).expect("the folder is ours");
+    }
+
+    /// What has happened to a staging, oldest first.
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        self.json(&["history", name]).as_array().expect("a list of events").clone()
+    }
+
+    /// A call of a wrapper for a staging, as `dms` would call it.
+    pub(crate) fn verb(&self, verb: &str, name: &str, tag: &str) -> Ended {
+        let mut command = Command::new(wrappers().join(verb));
+        command.args(["--project-name", "dm", "--base-domain", "staging.test"]);
+        command.args(["--namespace", self.namespace.name(), "--name", name, "--tag", tag]);
+        command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.env("DM_HOME", self.dms.home()).stdin(Stdio::null());
+        ended(command.output().expect("the wrappers are built"))
     }
 
     /// For a failure: what the run of the staging that the arguments name has printed.
