@@ -15,6 +15,7 @@ mod staging;
 mod tools;
 mod values;
 mod verbs;
+mod yaml;
 
 use arguments::Arguments;
 use error::{Error, Result};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::yaml;
+
 /// The label that says whose an object is: the staging's name.
 pub(crate) const STAGING_LABEL: &str = "dm/staging";
 
@@ -138,10 +140,9 @@ pub(crate) fn parse(json: &[u8]) -> Result<Vec<Object>, serde_json::Error> {
 }
 
 /// The objects of a manifest: YAML documents, empty ones left out, lists opened.
-pub(crate) fn manifest(yaml: &str) -> Result<Vec<Object>, String> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|error| error.to_string())?;
+pub(crate) fn manifest(text: &str) -> Result<Vec<Object>, String> {
     let mut objects = Vec::new();
-    for document in documents {
+    for document in yaml::documents(text)? {
         match document {
             Value::Null => {}
             Value::Object(mut fields) => match fields.remove("items") {

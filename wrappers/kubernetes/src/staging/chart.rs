@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::tools::helm::Helm;
 use crate::values::{self, Json};
+use crate::yaml;
 
 /// A chart is fetched once; the verbs that look have 20 seconds in all.
 const FETCH: Duration = Duration::from_secs(15);
@@ -118,7 +119,7 @@ fn text(path: &Path) -> Result<Option<String>> {
 fn yaml(path: &Path) -> Result<Option<Json>> {
     let Some(text) = text(path)? else { return Ok(None) };
     let wrong = |error: &dyn std::fmt::Display| Error::failed(format!("{} is no YAML: {error}", path.display()));
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| wrong(&error))?;
+    let documents = yaml::documents(&text).map_err(|error| wrong(&error))?;
     let first = documents.into_iter().next().unwrap_or(Value::Null);
     Json::parse(&first.to_string()).map(Some).map_err(|error| wrong(&error))
 }
