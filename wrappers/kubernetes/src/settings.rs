@@ -54,6 +54,8 @@ pub(crate) struct Chart {
     pub(crate) name: String,
     /// Exact: what is fetched once is kept.
     pub(crate) version: String,
+    /// Whether an OCI registry is asked without TLS.
+    pub(crate) plain_http: bool,
 }
 
 /// Where things land in the chart's values, as dotted paths.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::tools::helm::Helm;
 use crate::values::{self, Json};
 use crate::yaml;
@@ -30,7 +30,10 @@ pub(crate) fn find(settings: &Settings, helm: &Helm) -> Result<Chart> {
             return Err(Error::misused("no chart: set chart.path, chart.oci, or chart.repository and chart.name"));
         }
         (path, "", "") => settings.path(path),
-        ("", oci, "") => fetched(settings, helm, &[oci])?,
+        ("", oci, "") => {
+            let plain: &[&str] = if wanted.plain_http { &["--plain-http"] } else { &[] };
+            fetched(settings, helm, &[&[oci], plain].concat())?
+        }
         ("", "", repository) if !wanted.name.is_empty() => {
             fetched(settings, helm, &[&wanted.name, "--repo", repository])?
         }
@@ -84,8 +87,9 @@ fn fetched(settings: &Settings, helm: &Helm, source: &[&str]) -> Result<PathBuf>
         )));
     }
     let home = std::env::var_os("DM_HOME").map_or_else(std::env::temp_dir, PathBuf::from).join("charts");
-    let plain = |text: &str| text.replace(|character: char| !character.is_ascii_alphanumeric(), "-");
-    let kept = home.join(format!("{}-{}", plain(&source.join("-")), plain(version)));
+    // No two sources have one name.
+    let name = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let kept = home.join(format!("{}+{}", name(&source.join(" ")), name(version)));
     if let Some(chart) = only_folder(&kept) {
         return Ok(chart);
     }
@@ -96,11 +100,32 @@ fn fetched(settings: &Settings, helm: &Helm, source: &[&str]) -> Result<PathBuf>
     let arguments = [source, &["--version", version]].concat();
     let target = fresh.path().join("chart");
     fs::create_dir(&target).map_err(unwritten)?;
-    helm.pull(&arguments, &target, FETCH).map_err(|error| error.during("the chart cannot be fetched"))?;
+    helm.pull(&arguments, &target, FETCH).map_err(|error| unfetched(&settings.chart, &error))?;
     let _nothing_to_remove = fs::remove_dir_all(target.join("cache"));
     // Somebody else may have been faster, with the same chart.
     let _taken = fs::rename(&target, &kept);
     only_folder(&kept).ok_or_else(|| Error::failed("helm pull left no folder with a chart"))
+}
+
+/// Why helm has not fetched it, in words for whoever wrote the settings.
+fn unfetched(chart: &settings::Chart, error: &Error) -> Error {
+    let said = error.to_string();
+    let version = &chart.version;
+    let (place, absent) = if chart.oci.is_empty() {
+        (&chart.repository, format!("{} has no chart {} of version {version}", chart.repository, chart.name))
+    } else {
+        (&chart.oci, format!("{} has no version {version}, or there is no such chart", chart.oci))
+    };
+    if said.contains("not found") {
+        return Error::failed(absent);
+    }
+    let reason = said.rsplit(": ").next().unwrap_or(&said);
+    match error {
+        Error::CannotTell(_) => Error::cannot_tell(format!("{place} cannot be reached: {reason}")),
+        Error::Failed(_) | Error::Misused(_) => {
+            error.clone().during(&format!("the chart cannot be fetched from {place}"))
+        }
+    }
 }
 
 fn only_folder(parent: &Path) -> Option<PathBuf> {
