@@ -8,6 +8,7 @@ use std::process::ExitCode;
 mod arguments;
 mod cluster;
 mod error;
+mod refusals;
 mod registry;
 mod say;
 mod settings;

@@ -115,6 +115,13 @@ impl Layout {
         [Level::Staging, Level::App].into_iter().filter(holds).max_by_key(|level| self.prefix(*level).keys().len())
     }
 
+    /// The level and key that land at a place.
+    pub(crate) fn key_of(&self, path: &Path) -> Option<(Level, String)> {
+        let level = self.owner(path)?;
+        let key = path.keys()[self.prefix(level).keys().len()..].join(".");
+        (!key.is_empty()).then_some((level, key))
+    }
+
     /// Every place that DM itself writes to, with what it writes in words.
     fn fixed(&self) -> impl Iterator<Item = (&Path, &'static str)> {
         let places = [

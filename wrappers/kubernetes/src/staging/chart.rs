@@ -12,8 +12,8 @@ use crate::tools::helm::Helm;
 use crate::values::{self, Json};
 use crate::yaml;
 
-/// A chart is fetched once; the verbs that look have 20 seconds in all.
-const FETCH: Duration = Duration::from_secs(15);
+/// What fetching a chart may take a verb that looks: it has 20 s in all. A run may take longer, and once is enough.
+pub(crate) const LOOKING: Duration = Duration::from_secs(15);
 
 /// A chart on this machine.
 #[derive(Debug)]
@@ -22,8 +22,26 @@ pub(crate) struct Chart {
     pub(crate) facts: values::Chart,
 }
 
+impl Chart {
+    /// Groups and kinds that come with it, which helm makes before all else.
+    pub(crate) fn defined(&self) -> Result<Vec<(String, String)>> {
+        let Ok(entries) = fs::read_dir(self.folder.join("crds")) else { return Ok(Vec::new()) };
+        let mut defined = Vec::new();
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
+            let Some(text) = text(&path)? else { continue };
+            for definition in
+                yaml::documents(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))?
+            {
+                let part = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+                defined.extend(part("/spec/group").zip(part("/spec/names/kind")));
+            }
+        }
+        Ok(defined)
+    }
+}
+
 /// The chart of the settings, fetched if it has to be.
-pub(crate) fn find(settings: &Settings, helm: &Helm) -> Result<Chart> {
+pub(crate) fn find(settings: &Settings, helm: &Helm, time: Duration) -> Result<Chart> {
     let wanted = &settings.chart;
     let folder = match (wanted.path.as_str(), wanted.oci.as_str(), wanted.repository.as_str()) {
         ("", "", "") => {
@@ -32,10 +50,10 @@ pub(crate) fn find(settings: &Settings, helm: &Helm) -> Result<Chart> {
         (path, "", "") => settings.path(path),
         ("", oci, "") => {
             let plain: &[&str] = if wanted.plain_http { &["--plain-http"] } else { &[] };
-            fetched(settings, helm, &[&[oci], plain].concat())?
+            fetched(settings, helm, &[&[oci], plain].concat(), time)?
         }
         ("", "", repository) if !wanted.name.is_empty() => {
-            fetched(settings, helm, &[&wanted.name, "--repo", repository])?
+            fetched(settings, helm, &[&wanted.name, "--repo", repository], time)?
         }
         ("", "", _) => return Err(Error::misused("chart.repository needs chart.name")),
         _ => return Err(Error::misused("set one of chart.path, chart.oci and chart.repository, not several")),
@@ -76,7 +94,7 @@ fn merge(below: &mut Json, above: Json) {
 }
 
 /// An exact version never changes, so it is kept below `DM_HOME` under its source and version.
-fn fetched(settings: &Settings, helm: &Helm, source: &[&str]) -> Result<PathBuf> {
+fn fetched(settings: &Settings, helm: &Helm, source: &[&str], time: Duration) -> Result<PathBuf> {
     let version = settings.chart.version.as_str();
     let is_exact = version.chars().next().is_some_and(|first| first.is_ascii_digit() || first == 'v')
         && version.split('.').count() >= 3
@@ -100,7 +118,7 @@ fn fetched(settings: &Settings, helm: &Helm, source: &[&str]) -> Result<PathBuf>
     let arguments = [source, &["--version", version]].concat();
     let target = fresh.path().join("chart");
     fs::create_dir(&target).map_err(unwritten)?;
-    helm.pull(&arguments, &target, FETCH).map_err(|error| unfetched(&settings.chart, &error))?;
+    helm.pull(&arguments, &target, time).map_err(|error| unfetched(&settings.chart, &error))?;
     let _nothing_to_remove = fs::remove_dir_all(target.join("cache"));
     // Somebody else may have been faster, with the same chart.
     let _taken = fs::rename(&target, &kept);

@@ -33,6 +33,11 @@ impl Revisions {
         self.rows.is_empty()
     }
 
+    /// Whether a helm is at work on it, or was killed at it.
+    pub(crate) fn are_pending(&self) -> bool {
+        self.pending().next().is_some()
+    }
+
     /// Why this release must be left alone: somebody else has made it, and DM has never had a part in it.
     pub(crate) fn foreign(&self) -> Option<String> {
         let first = self.rows.first().filter(|_| !self.rows.iter().any(|row| self.names_us(row)))?;

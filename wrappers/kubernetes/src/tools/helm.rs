@@ -35,6 +35,9 @@ pub(crate) struct Release {
     pub(crate) revision: i64,
 }
 
+/// A manifest, and the hooks beside it.
+pub(crate) type Rendered = (Vec<Object>, Vec<Object>);
+
 #[derive(Deserialize)]
 struct Printed {
     #[serde(default)]
@@ -113,19 +116,35 @@ impl Helm {
         .shown()
     }
 
-    /// What would be applied: the manifest, and the hooks.
-    pub(crate) fn template(&self, applied: Applied<'_>, is_upgrade: bool) -> Result<(Vec<Object>, Vec<Object>), Error> {
+    /// What would be applied: the manifest, and the hooks. Or what helm has against these values, as it prints it.
+    pub(crate) fn template(
+        &self,
+        applied: Applied<'_>,
+        is_upgrade: bool,
+    ) -> Result<std::result::Result<Rendered, String>> {
         let mut arguments = vec!["template", applied.release, "--dry-run=server"];
         arguments.extend(is_upgrade.then_some("--is-upgrade"));
         let call = self
             .call(self.request * LOOK_FACTOR, &arguments)
             .arguments([Path::new("--values=-"), Path::new("--"), applied.chart])
             .input(applied.values);
-        let answer = kubectl::done(call.run()?, "helm template")?;
+        let answer = call.run()?;
+        let said = kubectl::complaints(&answer.stderr).join(
+            "
+",
+        );
+        let answer = match kubectl::done(answer, "helm template") {
+            Ok(answer) => answer,
+            Err(Error::Failed(_)) => return Ok(Err(said)),
+            Err(error) => return Err(error),
+        };
         let text = String::from_utf8_lossy(&answer.stdout);
-        let objects = object::manifest(&text).map_err(Error::failed)?;
+        let objects = match object::manifest(&text) {
+            Ok(objects) => objects,
+            Err(words) => return Ok(Err(words)),
+        };
         let is_hook = |object: &Object| object.annotation("helm.sh/hook").is_some();
-        Ok(objects.into_iter().partition(|object| !is_hook(object)))
+        Ok(Ok(objects.into_iter().partition(|object| !is_hook(object))))
     }
 
     /// Fetches a chart into a folder.

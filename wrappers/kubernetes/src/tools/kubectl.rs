@@ -177,7 +177,7 @@ impl Kubectl {
         done(answer, &format!("kubectl delete {path}")).map(|_| true)
     }
 
-    /// What the server would say to these objects, without doing it. None if it takes them.
+    /// What the server would say against these objects, as kubectl prints it, without doing it. None if it takes them.
     pub(crate) fn refusal(&self, manifest: &[Object]) -> Result<Option<String>> {
         for (namespace, objects) in self.by_namespace(manifest) {
             let arguments = [
@@ -186,6 +186,8 @@ impl Kubectl {
                 "--dry-run=server",
                 "--field-manager=helm",
                 "--force-conflicts",
+                // The server knows every field itself, and says better what is wrong.
+                "--validate=ignore",
                 "-f",
                 "-",
                 "--namespace",
@@ -198,7 +200,7 @@ impl Kubectl {
             if answer.end != End::Exited(1) || has_no_answer(&answer.stderr) {
                 return succeeded(answer, "kubectl apply --dry-run=server").map(|_| None);
             }
-            return Ok(Some(complaint(&answer.stderr)));
+            return Ok(Some(complaints(&answer.stderr).join("\n")));
         }
         Ok(None)
     }

@@ -37,7 +37,7 @@ const NUMBERED: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,cronj
 pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let tag = staging.given.needs_tag()?;
     let kubedog = Kubedog::find(&staging.settings.program(&staging.settings.tools.kubedog), &staging.access)?;
-    let chart = chart::find(&staging.settings, &staging.helm)?;
+    let chart = chart::find(&staging.settings, &staging.helm, Duration::from_secs(staging.settings.limits.helm))?;
     let values = compose(staging, &chart)?.map_err(|refusals| Error::failed(refusals.join("; ")))?.to_string();
     say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
     namespace::ensure(staging)?;

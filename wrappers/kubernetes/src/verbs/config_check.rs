@@ -5,53 +5,118 @@
 use serde_json::Value;
 
 use crate::cluster::object::Object;
+use crate::cluster::paths::Paths;
+use crate::cluster::workload;
 use crate::error::{Error, Result};
+use crate::refusals::{self, Asked};
 use crate::staging::Staging;
-use crate::staging::chart;
+use crate::staging::chart::{self, Chart};
 use crate::staging::namespace;
 use crate::staging::release::Revisions;
 use crate::tools::both::both;
 use crate::tools::helm::Applied;
 use crate::verbs::apply;
 
+/// What the names of hooks have at their end while they are asked for.
+const RENAMED: &str = "-dm-check";
+
+/// Characters of a job's name, which is also a label of its pods.
+const NAME_MAX: usize = 63;
+
 /// What is wrong, a sentence each; nothing if all is fine.
 pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
-    let chart = chart::find(&staging.settings, &staging.helm)?;
+    let chart = chart::find(&staging.settings, &staging.helm, chart::LOOKING)?;
     let values = match apply::compose(staging, &chart)? {
         Ok(values) => values.to_string(),
         Err(refusals) => return Ok(refusals),
     };
     let revisions = Revisions::of(staging)?;
-    if let Some(words) = revisions.foreign() {
+    // Another helm that is at work just now is waited for by the run.
+    if let Some(words) = revisions.foreign().filter(|_| !revisions.are_pending()) {
         return Ok(vec![words]);
     }
     let applied = Applied { release: staging.release(), chart: &chart.folder, values: &values };
-    let is_upgrade = !revisions.is_empty();
-    let (manifest, hooks) = match staging.helm.template(applied, is_upgrade) {
-        Ok(rendered) => rendered,
-        Err(Error::Failed(words)) => return Ok(vec![format!("the chart refuses this configuration: {words}")]),
-        Err(error) => return Err(error),
+    let layout = staging.settings.layout()?;
+    let asked = Asked {
+        layout: &layout,
+        tag: &staging.given.tag,
+        app_overrides: &staging.given.app_overrides,
+        staging_overrides: &staging.given.staging_overrides,
     };
+    let (manifest, hooks) = match staging.helm.template(applied, !revisions.is_empty())? {
+        Ok(rendered) => rendered,
+        Err(said) => return Ok(refusals::in_words(&said, &asked, &[])),
+    };
+    let elsewhere = not_here(staging, &manifest);
+    if !elsewhere.is_empty() {
+        return Ok(elsewhere);
+    }
+    let manifest = without_what_comes(staging, &chart, manifest)?;
+    by_the_cluster(staging, &asked, manifest, hooks)
+}
+
+/// Objects of kinds that come with the chart itself cannot be asked for before helm has made these kinds.
+fn without_what_comes(staging: &Staging, chart: &Chart, manifest: Vec<Object>) -> Result<Vec<Object>> {
+    let defined = chart.defined()?;
+    if defined.is_empty() {
+        return Ok(manifest);
+    }
+    let paths = Paths::find(&staging.kubectl)?;
+    let comes = |object: &Object| {
+        defined.contains(&(object.group().to_owned(), object.kind().to_owned())) && paths.resource(object).is_none()
+    };
+    Ok(manifest.into_iter().filter(|object| !comes(object)).collect())
+}
+
+/// What the API server says to these objects.
+fn by_the_cluster(
+    staging: &Staging,
+    asked: &Asked<'_>,
+    manifest: Vec<Object>,
+    hooks: Vec<Object>,
+) -> Result<Vec<String>> {
     let absent = staging.has_own_namespace() && namespace::find(staging)?.is_none();
     // A namespace that comes with the staging cannot be asked before it is there.
-    let asked = if absent { elsewhere(staging, manifest) } else { manifest };
+    let manifest = if absent { elsewhere(staging, manifest) } else { manifest };
     let renamed = hooks.into_iter().map(renamed).collect();
-    let asked_hooks = if absent { elsewhere(staging, renamed) } else { renamed };
+    let hooks = if absent { elsewhere(staging, renamed) } else { renamed };
     let kubectl = if absent { staging.kubectl.in_namespace(&staging.given.namespace) } else { staging.kubectl.clone() };
-    let (of_manifest, of_hooks) = both(|| kubectl.refusal(&asked), || kubectl.refusal(&asked_hooks))?;
-    let mut refusals = Vec::new();
-    for words in [of_manifest, of_hooks].into_iter().flatten() {
-        if words.contains("namespaces \"") && words.contains("not found") {
-            return Err(Error::CannotTell(format!("the namespace is missing: {words}")));
+    let (of_manifest, of_hooks) = both(|| kubectl.refusal(&manifest), || kubectl.refusal(&hooks))?;
+    let mut refused = Vec::new();
+    for (said, objects) in [(of_manifest, &manifest), (of_hooks, &hooks)] {
+        let Some(said) = said else { continue };
+        if said.contains("namespaces \"") && said.contains("not found") {
+            if absent {
+                // Then there is nobody to ask, and what the chart itself says has to do.
+                return Ok(Vec::new());
+            }
+            return Err(Error::cannot_tell(format!("the namespace {} is missing", kubectl.namespace)));
         }
-        refusals.push(format!("the cluster refuses this configuration: {words}"));
+        let sentences = refusals::in_words(&said, asked, objects);
+        refused.extend(sentences.into_iter().map(|sentence| sentence.replace(RENAMED, "")));
     }
-    Ok(refusals)
+    Ok(refused)
+}
+
+/// Workloads that no verb could look after.
+fn not_here(staging: &Staging, manifest: &[Object]) -> Vec<String> {
+    let is_elsewhere = |object: &&Object| !object.namespace().is_empty() && object.namespace() != staging.namespace();
+    let workloads = manifest.iter().filter(|object| workload::is_workload(object)).filter(is_elsewhere);
+    workloads
+        .map(|object| {
+            format!(
+                "the chart puts {object} into namespace {}; what runs must be in that of the staging, {}",
+                object.namespace(),
+                staging.namespace()
+            )
+        })
+        .collect()
 }
 
 /// An existing hook job could not be changed, which says nothing of the configuration.
 fn renamed(mut hook: Object) -> Object {
-    let name = format!("{}-dm-check", hook.name());
+    let kept: String = hook.name().chars().take(NAME_MAX - RENAMED.len()).collect();
+    let name = format!("{kept}{RENAMED}");
     hook.0["metadata"]["name"] = Value::String(name);
     hook
 }

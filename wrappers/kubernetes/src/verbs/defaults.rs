@@ -11,7 +11,7 @@ pub(crate) fn defaults(staging: &Staging) -> Result<Vec<(String, String, String)
     if !layout.defaults {
         return Ok(Vec::new());
     }
-    let chart = chart::find(&staging.settings, &staging.helm)?;
+    let chart = chart::find(&staging.settings, &staging.helm, chart::LOOKING)?;
     let defaults = values::defaults(&chart.facts, &layout);
     Ok(defaults.into_iter().map(|default| (default.level.to_string(), default.key, default.value)).collect())
 }
