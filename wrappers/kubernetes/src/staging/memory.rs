@@ -1,5 +1,8 @@
 //! What `delete` remembers on an object, so that `restore` can bring it back.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cluster::object::Object;
@@ -15,7 +18,7 @@ const CHART_REPLICAS: &str = "dm/chart-replicas";
 const SUSPENDED: &str = "dm/suspended";
 
 /// What is remembered of a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     pub(crate) replicas: i64,
     pub(crate) chart: Option<i64>,
@@ -32,6 +35,37 @@ impl Memory {
     pub(crate) fn patch(self) -> Value {
         let chart = self.chart.map(|chart| chart.to_string()).unwrap_or_default();
         json!({"metadata": {"annotations": {REPLICAS: self.replicas.to_string(), CHART_REPLICAS: chart}}})
+    }
+}
+
+/// What a run has forgotten at its end, by UID. The same run may be called again, because nobody has seen its end; for it
+/// everything must be as it was, or the chart's numbers would take the place of those that it has brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Forgotten {
+    pub(crate) run: String,
+    pub(crate) workloads: BTreeMap<String, Memory>,
+}
+
+impl Forgotten {
+    /// All that these objects remember.
+    pub(crate) fn of(run: &str, objects: &[Object]) -> Self {
+        let remembered = objects.iter().filter_map(|object| Some((object.uid().to_owned(), Memory::of(object)?)));
+        Self { run: run.to_owned(), workloads: remembered.collect() }
+    }
+
+    /// Puts back, into what is known of the objects, what they remembered when this run began.
+    pub(crate) fn recall(&self, run: &str, objects: &mut [Object]) {
+        for object in objects.iter_mut().filter(|object| self.run == run && Memory::of(object).is_none()) {
+            let Some(Value::Object(annotations)) = self.workloads.get(object.uid()).map(|memory| {
+                let mut patch = memory.patch();
+                patch["metadata"]["annotations"].take()
+            }) else {
+                continue;
+            };
+            for (key, value) in annotations {
+                object.0["metadata"]["annotations"][key] = value;
+            }
+        }
     }
 }
 
@@ -97,6 +131,22 @@ mod tests {
             let found = number_after(&workload(Some(live)), &workload(asked), before, 2);
             assert_eq!(found, after, "live {live}, asked {asked:?}, {before:?}");
         }
+    }
+
+    #[test]
+    fn only_the_run_that_has_forgotten_it_recalls_it() {
+        let (memory, mut object) = (Memory { replicas: 4, chart: Some(2) }, workload(Some(2)));
+        object.0["metadata"] = json!({"uid": "u"});
+        let mut archived = object.clone();
+        archived.0["metadata"]["annotations"] = memory.patch()["metadata"]["annotations"].clone();
+        let forgotten = Forgotten::of("run", &[archived, workload(None)]);
+        assert_eq!(forgotten.workloads.len(), 1);
+        let recalled = |run: &str| {
+            let mut objects = [object.clone()];
+            forgotten.recall(run, &mut objects);
+            Memory::of(&objects[0])
+        };
+        assert_eq!((recalled("run"), recalled("another")), (Some(memory), None));
     }
 
     #[test]

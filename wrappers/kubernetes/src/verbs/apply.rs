@@ -13,9 +13,9 @@ use crate::staging::chart;
 use crate::staging::chart::Chart;
 use crate::staging::custom;
 use crate::staging::hooks;
-use crate::staging::memory::{self, Memory};
+use crate::staging::memory::{self, Forgotten, Memory};
 use crate::staging::namespace;
-use crate::staging::record::Record;
+use crate::staging::record::{self, Record};
 use crate::staging::release;
 use crate::staging::rollout::{self, Outcome};
 use crate::tools::both::both;
@@ -26,11 +26,14 @@ use crate::tools::process::{Answer, End};
 use crate::values;
 use crate::values::Json;
 
+/// Where it stands, in the staging's own object, what a run has forgotten.
+const FORGOTTEN: &str = "forgotten";
+
 /// Between two looks at hooks while helm works.
 const HOOK_LOOK: Duration = Duration::from_secs(2);
 
-/// What runs by numbers, what makes it run, and what it stores.
-const NUMBERED: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,cronjobs.batch,jobs.batch,\
+/// What runs by numbers, what makes it run, what it stores; and the staging's own object.
+const NUMBERED: &str = "configmaps,deployments.apps,statefulsets.apps,daemonsets.apps,cronjobs.batch,jobs.batch,\
                         horizontalpodautoscalers.autoscaling,persistentvolumeclaims";
 
 /// Applies the chart with the effective configuration, and follows it.
@@ -45,6 +48,7 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     if waited {
         before = settled(staging)?;
     }
+    let before = recalled(staging, before)?;
     custom::restore(staging)?;
     wake(staging, &before)?;
 
@@ -58,6 +62,8 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let stream = kubedog.follow(staging.namespace(), staging.settings.limits.follow, &release.manifest)?;
     let outcome = rollout::follow(staging, &release, still_true(live, &before))?;
     stream.finish();
+    // Not before: a run that fails or is killed until here leaves the numbers to the next one.
+    forget(staging, &before)?;
     match outcome {
         Outcome::Ready => say::step(&format!("{} is ready", staging.name())),
         Outcome::NotYet(words) => say::step(&format!("not ready yet, left to the checks: {words}")),
@@ -200,9 +206,6 @@ fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[O
             say::step(&format!("{object} to {replicas} replicas"));
             staging.kubectl.scale(workload::resource(object), object.name(), replicas)?;
         }
-        if memory.is_some() {
-            staging.kubectl.merge(workload::resource(object), object.name(), &memory::forgotten())?;
-        }
     }
     let is_applied = |object: &Object| live.iter().any(|live| live.uid() == object.uid());
     for (object, memory) in before.iter().filter_map(|object| Some((object, Memory::of(object)?))) {
@@ -210,11 +213,37 @@ fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[O
         if !is_applied(object) {
             say::step(&format!("{object} to {} replicas", memory.replicas));
             staging.kubectl.scale(workload::resource(object), object.name(), memory.replicas)?;
-            staging.kubectl.merge(workload::resource(object), object.name(), &memory::forgotten())?;
         }
     }
     for job in before.iter().filter(|object| object.kind() == "CronJob" && memory::is_suspended_by_us(object)) {
         staging.kubectl.merge(workload::resource(job), job.name(), &memory::resumed())?;
+    }
+    Ok(())
+}
+
+/// What there is, with what an earlier attempt of this very run has forgotten when it was done.
+fn recalled(staging: &Staging, mut before: Vec<Object>) -> Result<Vec<Object>> {
+    let own = before.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
+    let text = own.map(|own| own.text(&format!("/data/{FORGOTTEN}")).to_owned()).unwrap_or_default();
+    if !text.is_empty() {
+        let forgotten: Forgotten = serde_json::from_str(&text)
+            .map_err(|error| Error::failed(format!("what an earlier run has forgotten cannot be read: {error}")))?;
+        forgotten.recall(&staging.run, &mut before);
+    }
+    Ok(before)
+}
+
+/// The numbers of the archive are of no more use; they are kept aside for the case that this run is called again.
+fn forget(staging: &Staging, before: &[Object]) -> Result<()> {
+    let forgotten = Forgotten::of(&staging.run, before);
+    if forgotten.workloads.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&forgotten)
+        .map_err(|error| Error::failed(format!("what is forgotten cannot be kept: {error}")))?;
+    staging.kubectl.apply("dm-restore", &record::object(staging, FORGOTTEN, &text))?;
+    for object in before.iter().filter(|object| forgotten.workloads.contains_key(object.uid())) {
+        staging.kubectl.merge(workload::resource(object), object.name(), &memory::forgotten())?;
     }
     Ok(())
 }
