@@ -342,7 +342,7 @@ fn forbidden_resource(line: &str) -> Option<String> {
 
 /// Whether a complaint is about the way to the server, or about rights, rather than about what was asked.
 fn has_no_answer(stderr: &str) -> bool {
-    const SIGNS: [&str; 16] = [
+    const SIGNS: [&str; 21] = [
         "Unable to connect to the server",
         "was refused - did you specify the right host",
         "TLS handshake timeout",
@@ -352,7 +352,12 @@ fn has_no_answer(stderr: &str) -> bool {
         "no such host",
         "unexpected EOF",
         ": EOF",
-        "Client.Timeout exceeded",
+        "dial tcp",
+        "Client.Timeout",
+        "request canceled",
+        "http2: ",
+        "broken pipe",
+        "etcdserver: ",
         "context deadline exceeded",
         "(Timeout)",
         "(ServiceUnavailable)",
@@ -407,6 +412,8 @@ mod tests {
             "Unable to connect to the server: net/http: TLS handshake timeout",
             "Error from server (Forbidden): pods is forbidden: User \"u\" cannot list resource \"pods\"",
             "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            "error: error validating \"STDIN\": error validating data: unexpected error when reading response body. Please \
+             retry. Original error: net/http: request canceled (Client.Timeout or context cancellation while reading body)",
         ] {
             assert!(
                 matches!(done(answer(End::Exited(1), stderr), "kubectl get"), Err(Error::CannotTell(_))),
