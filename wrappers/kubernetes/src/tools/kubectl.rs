@@ -339,6 +339,8 @@ fn forbidden_resource(line: &str) -> Option<String> {
     let (before, _) = line.split_once(" is forbidden: User ")?;
     before.rsplit(' ').next().map(str::to_owned)
 }
+/// How programs in Go say that their time is over.
+const LATE: &str = "context deadline exceeded";
 
 /// Whether a complaint is about the way to the server, or about rights, rather than about what was asked.
 fn has_no_answer(stderr: &str) -> bool {
@@ -358,14 +360,16 @@ fn has_no_answer(stderr: &str) -> bool {
         "http2: ",
         "broken pipe",
         "etcdserver: ",
-        "context deadline exceeded",
+        LATE,
         "(Timeout)",
         "(ServiceUnavailable)",
         "(Unauthorized)",
         "must be logged in to the server",
         "the server is currently unable to handle the request",
     ];
-    is_forbidden(stderr) || SIGNS.iter().any(|sign| stderr.contains(sign))
+    // helm says the same when what it has seen did not become ready in time.
+    let is_late = stderr.contains("not ready. status: ");
+    is_forbidden(stderr) || SIGNS.iter().any(|sign| stderr.contains(sign) && !(is_late && *sign == LATE))
 }
 
 /// What a program complained about, without the noise of its library's log and without line breaks.
@@ -420,6 +424,14 @@ mod tests {
                 "{stderr}"
             );
         }
+    }
+
+    #[test]
+    fn a_hook_that_does_not_end_in_time_says_nothing_of_the_server() {
+        let hook = "Error: failed post-install: resource Job/n/a-migrate not ready. status: InProgress, message: Job in \
+                    progress\ncontext deadline exceeded";
+        assert!(why(&answer(End::Exited(1), hook), "helm upgrade").starts_with("failed post-install: resource Job"));
+        assert!(has_no_answer("Error: context deadline exceeded"));
     }
 
     #[test]
