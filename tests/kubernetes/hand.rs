@@ -1,14 +1,16 @@
 //! Wrappers called by hand, as `dms` calls them: one verb at a time, with its exit code, its output and its report.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use dm_tests::eventually::eventually_blocking;
 use dm_tests::kubernetes::{Namespace, Plane, chart};
-use serde_json::Value;
+use dm_tests::processes::{self, Process};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::world::repository;
@@ -23,6 +25,17 @@ pub(crate) struct Hand {
     namespace: String,
     path: OsString,
     kubeconfig: PathBuf,
+    variables: Vec<(String, OsString)>,
+}
+
+/// A call that was begun.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    home: PathBuf,
+    output: PathBuf,
+    report: PathBuf,
+    began: Instant,
 }
 
 /// A call that has ended.
@@ -33,42 +46,57 @@ pub(crate) struct Called {
     pub(crate) output: String,
     /// Steps and causes, in the order in which they were reported.
     pub(crate) report: Vec<Value>,
+    pub(crate) took: Duration,
 }
 
 impl Hand {
-    /// The product's chart with these values over its own, by the rights of an administrator. `settings` are lines of
-    /// sections.
-    pub(crate) fn on(plane: &Plane, namespace: &Namespace, values: &Value, settings: &str) -> Self {
+    /// A chart of the tests with these values on top, by the rights of an administrator. `settings` are lines of sections.
+    pub(crate) fn on(plane: &Plane, namespace: &Namespace, chart_name: &str, values: &Value, settings: &str) -> Self {
+        // Several of them may work in one namespace.
         let folder = namespace.folder().join(Uuid::new_v4().simple().to_string());
         fs::create_dir_all(&folder).expect("the folder is ours");
-        let text = fs::read_to_string(chart("product").join("values.yaml")).expect("the chart has values");
-        let mut all: Value = serde_saphyr::from_str(&text).expect("the values are YAML");
-        merge(&mut all, values);
-        // What is of the levels; the tag has an argument of its own.
-        let object = all.as_object_mut().expect("the values are a map");
-        let app = object.remove("env").unwrap_or_default();
-        object.remove("image");
-        let settings = format!("[chart]\npath = \"{}\"\n{settings}", chart("product").display());
-        for (file, content) in
-            [("hand.toml", settings), ("app.json", app.to_string()), ("staging.json", all.to_string())]
-        {
-            fs::write(folder.join(file), content).expect("the folder is ours");
-        }
-        let (path, kubeconfig) = (plane.path(), plane.kubeconfig().to_owned());
-        Self { folder, namespace: namespace.name().to_owned(), path, kubeconfig }
+        let hand = Self {
+            namespace: namespace.name().to_owned(),
+            path: plane.path(),
+            kubeconfig: plane.kubeconfig().to_owned(),
+            variables: Vec::new(),
+            folder,
+        };
+        // What is not given is as the chart has it, not unset by a person.
+        let settings =
+            format!("[values]\ndefaults = false\n[chart]\npath = \"{}\"\n{settings}", chart(chart_name).display());
+        fs::write(hand.folder.join("hand.toml"), settings).expect("the folder is ours");
+        fs::write(hand.folder.join("app.json"), "{}").expect("the folder is ours");
+        fs::write(hand.folder.join("staging.json"), values.to_string()).expect("the folder is ours");
+        hand
     }
 
-    /// Somebody else.
+    /// Somebody else, or another way to the cluster.
     pub(crate) fn by(mut self, kubeconfig: impl Into<PathBuf>) -> Self {
         self.kubeconfig = kubeconfig.into();
         self
     }
 
-    /// Runs a verb to its end.
-    pub(crate) fn call(&self, verb: &str, name: &str, tag: &str) -> Called {
-        let file = |what: &str| self.folder.join(format!("{what}-{name}"));
-        let output = File::create(file("output")).expect("the folder is ours");
-        fs::write(file("report"), "").expect("the folder is ours");
+    /// One more variable of the environment.
+    pub(crate) fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.variables.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// What a staging's calls have to themselves.
+    fn homes(&self, name: &str) -> PathBuf {
+        // Not a part of the folder of another name.
+        self.folder.join(format!("home-{name}."))
+    }
+
+    /// Begins a verb, as an attempt of a run.
+    pub(crate) fn begin(&self, verb: &str, name: &str, tag: &str, run: &str) -> Running {
+        // It stands in the environment of all that the verb starts.
+        let home = self.homes(name).join(verb);
+        fs::create_dir_all(&home).expect("the folder is ours");
+        let (output, report) = (home.join("output"), home.join("report"));
+        let file = File::create(&output).expect("the folder is ours");
+        fs::write(&report, "").expect("the folder is ours");
         let mut command = Command::new(repository().join("wrappers/kubernetes").join(verb));
         command.args(["--project-name", "demo", "--base-domain", "staging.test", "--namespace", &self.namespace]);
         command.args(["--name", name, "--tag", tag]);
@@ -76,38 +104,83 @@ impl Hand {
         command.env("DM_WRAPPER_SETTINGS", self.folder.join("hand.toml"));
         command.env("DM_APP_VALUES", self.folder.join("app.json"));
         command.env("DM_STAGING_VALUES", self.folder.join("staging.json"));
-        command.env("DM_HOME", &self.folder).env("DM_REPORT", file("report"));
-        command.env("DM_RUN_ID", Uuid::new_v4().to_string()).env("DM_ATTEMPT", "1");
-        command.stdin(Stdio::null()).stdout(output.try_clone().expect("an open file")).stderr(output);
-        let mut child = command.spawn().expect("the wrappers are built: script/test kubernetes does it");
-        let status = eventually_blocking("the wrapper ends", END, || child.try_wait().expect("a child"));
-        let read = |what: &str| String::from_utf8_lossy(&fs::read(file(what)).expect("the file is ours")).into_owned();
-        let report = read("report");
-        Called {
-            code: status.code(),
-            output: read("output"),
-            report: report.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect(),
-        }
+        command.env("DM_HOME", &home).env("DM_REPORT", &report).env("DM_RUN_ID", run).env("DM_ATTEMPT", "1");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(file.try_clone().expect("an open file")).stderr(file);
+        let began = Instant::now();
+        let child = command.spawn().expect("the wrappers are built: script/test kubernetes does it");
+        Running { child, home, output, report, began }
+    }
+
+    /// Runs a verb to its end, after which nothing of it is left.
+    pub(crate) fn call(&self, verb: &str, name: &str, tag: &str) -> Called {
+        let called = self.begin(verb, name, tag, &run_id()).end();
+        let left = processes::of(&self.homes(name).join(verb));
+        assert_eq!(left, Vec::<Process>::new(), "{verb} {name} has left something running");
+        called
     }
 
     /// Runs a verb to its end, which is a good one.
     pub(crate) fn done(&self, verb: &str, name: &str, tag: &str) -> Called {
         let called = self.call(verb, name, tag);
-        assert_eq!(called.code, Some(0), "{verb} {name}: {called:#?}");
+        assert_eq!(called.code, Some(0), "{verb} {name}: {called:?}");
         called
     }
 
     /// Runs a verb that only looks until it says yes.
     pub(crate) fn until(&self, verb: &str, name: &str, tag: &str) {
-        let mut last = String::new();
-        let passes = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            eventually_blocking(verb, END, || {
-                let called = self.call(verb, name, tag);
-                last.clone_from(&called.output);
-                (called.code == Some(0)).then_some(())
-            });
-        }));
-        assert!(passes.is_ok(), "{verb} {name} never says yes: {last}");
+        let mut last = None;
+        eventually_blocking(&format!("{verb} {name} passes"), END, || {
+            let called = last.insert(self.call(verb, name, tag));
+            (called.code == Some(0)).then_some(())
+        });
+    }
+
+    /// What runs of a staging's calls.
+    pub(crate) fn processes(&self, name: &str) -> Vec<Process> {
+        processes::of(&self.homes(name))
+    }
+}
+
+impl Running {
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Called {
+        let status: ExitStatus =
+            eventually_blocking("the wrapper ends", END, || self.child.try_wait().expect("a child"));
+        let took = self.began.elapsed();
+        let report = fs::read_to_string(&self.report).expect("the file is ours");
+        Called {
+            code: status.code(),
+            output: String::from_utf8_lossy(&fs::read(&self.output).expect("the file is ours")).into_owned(),
+            report: report.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect(),
+            took,
+        }
+    }
+
+    /// Waits until it has called `helm upgrade`, or has ended: the process of helm, and when it was seen.
+    pub(crate) fn helm(&mut self) -> Option<(Pid, Instant)> {
+        let own = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        eventually_blocking("helm is called", END, || {
+            let all = processes::named("upgrade");
+            let helm = all.iter().find(|process| processes::parent(process.pid) == Some(own));
+            let seen = helm.map(|process| (process.pid, Instant::now()));
+            if seen.is_some() || self.has_ended() { Some(seen) } else { None }
+        })
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Kills it and all that it has started, as `dms` does.
+    pub(crate) fn kill_tree(mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+        eventually_blocking("its tree has ended", END, || {
+            let left = processes::of(&self.home);
+            left.iter().for_each(Process::kill);
+            left.is_empty().then_some(())
+        });
     }
 }
 
@@ -116,15 +189,30 @@ impl Called {
     pub(crate) fn cause(&self) -> &str {
         self.report.iter().rev().find_map(|line| line["cause"].as_str()).unwrap_or_default()
     }
+
+    /// Whether a step that it has reported starts so.
+    pub(crate) fn has_step(&self, start: &str) -> bool {
+        self.report.iter().filter_map(|line| line["step"].as_str()).any(|step| step.starts_with(start))
+    }
 }
 
-fn merge(below: &mut Value, above: &Value) {
-    match (below, above) {
-        (Value::Object(below), Value::Object(above)) => {
-            for (key, value) in above {
-                merge(below.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (below, above) => *below = above.clone(),
-    }
+/// A run that nobody else has.
+pub(crate) fn run_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// [`plain`] for `dmc`.
+pub(crate) const PLAIN: [&str; 6] = [
+    "--staging=db.enabled=false",
+    "--staging=files.enabled=false",
+    "--staging=cron.enabled=false",
+    "--staging=agent.enabled=false",
+    "--staging=ingress.enabled=false",
+    "--staging=web.replicas=1",
+];
+
+/// The product's chart without what takes time and is of no interest where helm is killed.
+pub(crate) fn plain() -> Value {
+    let off = json!({"enabled": false});
+    json!({"db": off, "files": off, "cron": off, "agent": off, "ingress": off, "web": {"replicas": 1}})
 }

@@ -30,7 +30,7 @@ pub(crate) struct Life<'a> {
     pub(crate) client: &'a Client,
     pub(crate) names: &'a [&'a str],
     /// The namespace of a staging by its name.
-    pub(crate) place: &'a (dyn Fn(&str) -> String + Sync),
+    pub(crate) stands_in: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl Life<'_> {
@@ -57,7 +57,7 @@ impl Life<'_> {
     pub(crate) fn certify(&self, name: &str) {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": {"name": format!("{name}-tls"), "namespace": (self.place)(name)},
+            "metadata": {"name": format!("{name}-tls"), "namespace": (self.stands_in)(name)},
             "stringData": {"tls.crt": "certificate", "tls.key": "key"},
         });
         self.client.apply(&secret.to_string());
@@ -69,7 +69,7 @@ impl Life<'_> {
             self.names.iter().map(|name| ((*name).to_owned(), self.run_of(name))).collect();
         let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for name in self.names {
-            wanted.entry((self.place)(name)).or_default().extend(lines(name));
+            wanted.entry((self.stands_in)(name)).or_default().extend(lines(name));
         }
         for (namespace, mut wanted) in wanted {
             wanted.sort();
@@ -94,8 +94,8 @@ impl Life<'_> {
 
     /// The run that has applied it last.
     fn run_of(&self, name: &str) -> String {
-        let place = (self.place)(name);
-        let deployment = self.client.find("deployment", &place, &format!("{name}-web"));
+        let stands_in = (self.stands_in)(name);
+        let deployment = self.client.find("deployment", &stands_in, &format!("{name}-web"));
         deployment
             .map(|found| found["metadata"]["annotations"]["dm/run"].as_str().unwrap_or_default().to_owned())
             .unwrap_or_default()
@@ -128,7 +128,7 @@ impl Life<'_> {
 
     /// UIDs of all claims, and the volumes that they are bound to.
     fn claims(&self) -> Vec<(String, Value)> {
-        let of = |name: &&str| self.client.get("pvc", &(self.place)(name), "");
+        let of = |name: &&str| self.client.get("pvc", &(self.stands_in)(name), "");
         let mut claims: Vec<(String, Value)> = self
             .names
             .iter()
@@ -164,8 +164,8 @@ fn three_stagings_live_side_by_side_in_one_namespace() {
     let shared = start.namespace().name().to_owned();
     let volumes = NAMES.map(|name| Life::volumes(&start, name, &shared));
     let world = start.start();
-    let place = |_: &str| shared.clone();
-    let life = Life { world: &world, client: &plane, names: &NAMES, place: &place };
+    let stands_in = |_: &str| shared.clone();
+    let life = Life { world: &world, client: &plane, names: &NAMES, stands_in: &stands_in };
     life.live();
     assert_eq!(world.info("pr-1")["links"][0]["url"], "https://pr-1.staging.test/");
 

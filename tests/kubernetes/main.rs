@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
 mod hand;
+mod kills;
 mod life;
+mod outages;
 mod plane;
 mod program;
 mod rollouts;

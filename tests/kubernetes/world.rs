@@ -177,6 +177,16 @@ impl World {
         self.info(name)["status"].as_str().expect("a status is a text").to_owned()
     }
 
+    /// Its last run.
+    pub(crate) fn last_run(&self, name: &str) -> Value {
+        self.json(&["runs", name, "--limit=1"])[0].take()
+    }
+
+    /// All that has happened to it, in order.
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        self.json(&["history", name]).as_array().expect("a list").clone()
+    }
+
     /// What its last run has printed.
     pub(crate) fn output(&self, name: &str) -> String {
         self.ok(&["logs", name])
@@ -187,11 +197,6 @@ impl World {
     pub(crate) fn set(&self, settings: &str, chart: &str) {
         let (_, file) = self.variables.iter().find(|(name, _)| *name == "DM_WRAPPER_SETTINGS").expect("it is set");
         fs::write(file, written(settings, chart)).expect("the folder is ours");
-    }
-
-    /// What has happened to a staging, oldest first.
-    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
-        self.json(&["history", name]).as_array().expect("a list of events").clone()
     }
 
     /// A call of a wrapper for a staging, as `dms` would call it.

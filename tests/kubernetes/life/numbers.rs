@@ -42,7 +42,7 @@ fn archived(hand: &Hand, namespace: &Namespace) -> (Value, Value) {
 fn what_was_scaled_by_hand_comes_back_unless_the_chart_asks_for_another_number() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
-    let hand = Hand::on(&plane, &namespace, &only(&json!({})), "");
+    let hand = Hand::on(&plane, &namespace, "product", &only(&json!({})), "");
     let web = |what: &str, number| assert_eq!(settles_at(&namespace, "deployment", "pr-1-web"), number, "{what}");
     hand.done("create", "pr-1", "1");
     scale(&namespace, "deployment/pr-1-web", 4);
@@ -60,7 +60,7 @@ fn what_was_scaled_by_hand_comes_back_unless_the_chart_asks_for_another_number()
 
     scale(&namespace, "deployment/pr-1-web", 4);
     archived(&hand, &namespace);
-    let other = Hand::on(&plane, &namespace, &only(&json!({"web": {"replicas": 3}})), "");
+    let other = Hand::on(&plane, &namespace, "product", &only(&json!({"web": {"replicas": 3}})), "");
     other.done("restore", "pr-1", "2");
     web("the chart asks for another number now", 3);
 }
@@ -69,7 +69,7 @@ fn what_was_scaled_by_hand_comes_back_unless_the_chart_asks_for_another_number()
 fn an_autoscaler_begins_where_it_was() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
-    let hand = Hand::on(&plane, &namespace, &only(&json!({"hpa": {"enabled": true}})), "");
+    let hand = Hand::on(&plane, &namespace, "product", &only(&json!({"hpa": {"enabled": true}})), "");
     hand.done("create", "pr-1", "1");
     scale(&namespace, "deployment/pr-1-web", 4);
     assert_eq!(archived(&hand, &namespace), (json!(0), json!("4")));
@@ -88,7 +88,7 @@ fn a_set_that_gives_its_claims_away_keeps_them_while_it_is_archived() {
         namespace.volume(&format!("data-pr-1-db-{ordinal}"), "1Gi", Reclaim::Delete);
     }
     let db = json!({"enabled": true, "replicas": 2, "whenScaled": "Delete"});
-    let hand = Hand::on(&plane, &namespace, &only(&json!({"db": db})), "");
+    let hand = Hand::on(&plane, &namespace, "product", &only(&json!({"db": db})), "");
     let claims = || -> Vec<String> { namespace.get("pvc", "").iter().map(|claim| uid(claim).to_owned()).collect() };
     let when_scaled = || {
         namespace.find("statefulset", "pr-1-db").unwrap()["spec"]["persistentVolumeClaimRetentionPolicy"]["whenScaled"]

@@ -33,7 +33,7 @@ fn pods_of_an_operator_are_named_and_stopped_where_the_settings_say_how() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
     let values = alone(&json!({"certificate": {"enabled": true}}));
-    let hand = Hand::on(&plane, &namespace, &values, "");
+    let hand = Hand::on(&plane, &namespace, "product", &values, "");
     hand.done("create", "pr-1", "1");
     let certificate = || namespace.find("certificates.certificates.test", "pr-1-web").unwrap();
     pod_of(&namespace, &certificate());
@@ -51,7 +51,7 @@ fn pods_of_an_operator_are_named_and_stopped_where_the_settings_say_how() {
     let settings = "[custom.\"certificates.certificates.test\"]\n\
                     archive = '{\"metadata\": {\"annotations\": {\"solver\": \"stopped\"}}}'\n\
                     restore = '{\"metadata\": {\"annotations\": {\"solver\": null}}}'\n";
-    let told = Hand::on(&plane, &namespace, &values, settings);
+    let told = Hand::on(&plane, &namespace, "product", &values, settings);
     told.done("delete", "pr-1", "1");
     assert_eq!(certificate()["metadata"]["annotations"]["solver"], "stopped");
     let looked = told.call("archive_check", "pr-1", "1");
@@ -69,7 +69,7 @@ fn pods_of_an_operator_are_named_and_stopped_where_the_settings_say_how() {
 fn what_is_beside_the_chart_sleeps_or_is_named() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
-    let hand = Hand::on(&plane, &namespace, &alone(&json!({})), "");
+    let hand = Hand::on(&plane, &namespace, "product", &alone(&json!({})), "");
     hand.done("create", "pr-1", "1");
     let labels = json!({"dm/staging": "pr-1"});
     let template = |restart: &str| {

@@ -23,24 +23,24 @@ fn each_staging_lives_in_a_namespace_of_its_own_by_a_setting() {
     let plane = Plane::shared();
     let start = Start::on(&plane).settings("namespace = \"{namespace}-{name}\"");
     let shared = start.namespace().name().to_owned();
-    let place = |name: &str| format!("{shared}-{name}");
-    let theirs = place("pr-1-a");
-    let _removed = Removed(&plane, NAMES.map(place).to_vec());
+    let stands_in = |name: &str| format!("{shared}-{name}");
+    let theirs = stands_in("pr-1-a");
+    let _removed = Removed(&plane, NAMES.map(stands_in).to_vec());
     run(plane.kubectl().args(["create", "namespace", &theirs]));
-    let volumes = NAMES.map(|name| Life::volumes(&start, name, &place(name)));
+    let volumes = NAMES.map(|name| Life::volumes(&start, name, &stands_in(name)));
     let world = start.start();
-    let life = Life { world: &world, client: &plane, names: &NAMES, place: &place };
+    let life = Life { world: &world, client: &plane, names: &NAMES, stands_in: &stands_in };
     let made_by_them = plane.find("namespace", "", &theirs).unwrap();
     life.live();
     let label =
-        |name: &str| plane.find("namespace", "", &place(name)).unwrap()["metadata"]["labels"]["dm/staging"].clone();
+        |name: &str| plane.find("namespace", "", &stands_in(name)).unwrap()["metadata"]["labels"]["dm/staging"].clone();
     assert_eq!(NAMES.map(label), ["pr-1".into(), "pr-10".into(), serde_json::Value::Null]);
     assert_eq!(Seen::of(&plane, &shared).left(), Vec::<String>::new(), "the namespace of DM itself is not used");
 
     life.all("delete", &NAMES, &[]);
     life.all("cleanup", &NAMES, &[]);
     for name in ["pr-1", "pr-10"] {
-        assert_eq!(plane.find("namespace", "", &place(name)), None, "it goes with its staging");
+        assert_eq!(plane.find("namespace", "", &stands_in(name)), None, "it goes with its staging");
     }
     let still = plane.find("namespace", "", &theirs).expect("DM did not make it, so it stays");
     assert_eq!((uid(&still), &still["status"]["phase"]), (uid(&made_by_them), &"Active".into()));

@@ -31,7 +31,7 @@ fn a_cleanup_leaves_secrets_that_others_need_and_objects_that_others_made_since(
     let values = json!({
         "db": off, "files": off, "hook": off, "cron": off, "agent": off, "certificate": {"enabled": true},
     });
-    let hand = Hand::on(&plane, &namespace, &values, SOON);
+    let hand = Hand::on(&plane, &namespace, "product", &values, SOON);
     for name in ["pr-1", "pr-10"] {
         hand.done("create", name, "1");
         namespace.apply(&secret(&format!("{name}-tls")));

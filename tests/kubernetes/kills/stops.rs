@@ -1,0 +1,116 @@
+//! Runs that are told to stop, by a person or by their time; and a helm that is not of DM at work on the same release.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dm_tests::eventually::eventually_blocking;
+use dm_tests::kubernetes::{Namespace, Plane, chart};
+use dm_tests::processes;
+use serde_json::Value;
+
+use super::{assert_one_release, is_pending, revisions, statuses};
+use crate::hand::{Hand, PLAIN, plain};
+use crate::world::{SEEN, Start, World, repository};
+
+/// How long a create of the hurried wrappers may take.
+const HURRY: u64 = 6;
+
+/// The wrappers in another folder, with another limit.
+fn hurried(folder: PathBuf) -> PathBuf {
+    fs::create_dir(&folder).unwrap();
+    let ours = repository().join("wrappers/kubernetes");
+    for verb in ["create", "update", "delete", "cleanup", "check", "archive_check", "defaults", "config_check"] {
+        symlink(ours.join("dm-kubernetes"), folder.join(verb)).unwrap();
+    }
+    fs::write(folder.join("wrappers.toml"), format!("contract = 1\n[limits]\ncreate = {HURRY}\n")).unwrap();
+    folder
+}
+
+/// A create whose hook never ends, begun.
+fn create(world: &World, name: &str) {
+    let arguments = ["create", name, "--tag=1.0.0", "-y", "--staging=hook.stage=long"];
+    world.ok(&[&arguments, &PLAIN[..]].concat());
+}
+
+/// Nothing of its wrapper runs, and helm has been asked to end: it has put its release in order.
+fn assert_stopped(world: &World, name: &str) {
+    let runs = || processes::of(world.dms.home()).into_iter().filter(|one| one.command.contains("upgrade")).count();
+    eventually_blocking("helm has ended", SEEN, || (runs() == 0).then_some(()));
+    assert_eq!(statuses(&world.namespace, name), ["failed"]);
+}
+
+/// The next update completes what was stopped.
+fn assert_mended(world: &World, name: &str) {
+    world.done(&["update", name, "--staging=hook.stage=done"]);
+    assert_eq!(world.status(name), "Running");
+    assert_one_release(&world.namespace, name);
+}
+
+#[test]
+fn a_create_that_is_stopped_leaves_a_release_that_the_next_update_completes() {
+    let plane = Plane::shared();
+    let start = Start::on(&plane);
+    let folder = hurried(start.namespace().folder().join("hurried"));
+    let world = start.argument(&format!("--wrappers={}", folder.display())).start();
+
+    create(&world, "late");
+    eventually_blocking("its time is over", SEEN, || (world.status("late") == "Failure").then_some(()));
+    let run = world.last_run("late");
+    assert_eq!(run["outcome"], "time limit", "{run}");
+    assert_stopped(&world, "late");
+    assert_mended(&world, "late");
+
+    create(&world, "demo");
+    eventually_blocking("helm is at work", SEEN, || is_pending(&world.namespace, "demo").then_some(()));
+    world.ok(&["cancel", "demo", "--wait", "--timeout", "1m", "-y"]);
+    assert_stopped(&world, "demo");
+    assert_mended(&world, "demo");
+}
+
+/// A helm of somebody else that waits for its hook.
+fn other_helm(namespace: &Namespace, name: &str, stage: &str) -> std::process::Child {
+    let values = namespace.folder().join(format!("{name}.json"));
+    let mut wanted = plain();
+    wanted["hook"]["stage"] = stage.into();
+    fs::write(&values, wanted.to_string()).unwrap();
+    let mut helm = namespace.helm();
+    helm.args(["install", name]).arg(chart("product")).arg("--values").arg(values);
+    helm.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = helm.spawn().unwrap();
+    eventually_blocking("the other helm is at work", SEEN, || is_pending(namespace, name).then_some(()));
+    child
+}
+
+#[test]
+fn another_helm_at_work_is_waited_for_and_left_alone() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    let hand = Hand::on(&plane, &namespace, "product", &plain(), "");
+    let impatient = hand.clone().variable("DM_WRAPPER_LIMITS__OTHER_HELM", "2");
+
+    let mut busy = other_helm(&namespace, "busy", "long");
+    let before = revisions(&namespace, "busy");
+    let called = impatient.call("create", "busy", "1.0.0");
+    assert_eq!(called.code, Some(1), "{called:?}");
+    assert!(called.cause().starts_with("another helm, not of DM, is at work on this release"), "{called:?}");
+    assert!(called.has_step("another helm is at work") && !called.has_step("repairing"), "{called:?}");
+    assert!((Duration::from_secs(2)..Duration::from_secs(20)).contains(&called.took), "{:?}", called.took);
+    // Also when it was killed, because nobody knows that.
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    assert_eq!(impatient.call("update", "busy", "1.0.0").code, Some(1));
+    assert_eq!(revisions(&namespace, "busy"), before);
+
+    let mut brief = other_helm(&namespace, "brief", "done");
+    let called = hand.done("create", "brief", "2.0.0");
+    assert!(brief.wait().unwrap().success());
+    assert!(called.has_step("another helm is at work"), "{called:?}");
+    assert_one_release(&namespace, "brief");
+    assert_eq!(revisions(&namespace, "brief").len(), 2);
+    hand.until("check", "brief", "2.0.0");
+    let deployed = namespace.find("deployment", "brief-web").unwrap_or(Value::Null);
+    assert_eq!(deployed["spec"]["template"]["spec"]["containers"][0]["image"], "dm.test/ready:2.0.0");
+}
