@@ -16,8 +16,9 @@ use crate::say;
 use crate::staging::{Staging, release};
 use crate::tools::helm::Release;
 
-/// Milliseconds between two looks, the last ones from then on.
-const PAUSES: [u64; 5] = [100, 200, 400, 1_000, 2_000];
+/// Milliseconds between the first looks, and from then on.
+const PAUSES: [u64; 9] = [100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000];
+const PAUSE: u64 = 2_000;
 
 /// How long a fault that is older than this revision is watched until it is believed: controllers take back what they have
 /// said of an earlier one.
@@ -68,7 +69,7 @@ pub(crate) fn follow(staging: &Staging, release: &Release, mut seen: Option<Vec<
         if outcome == Outcome::Ready || Instant::now() >= deadline {
             return Ok(outcome);
         }
-        thread::sleep(Duration::from_millis(pauses.next().unwrap_or(PAUSES[4])));
+        thread::sleep(Duration::from_millis(pauses.next().unwrap_or(PAUSE)));
     }
 }
 
