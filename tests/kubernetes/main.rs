@@ -1,6 +1,7 @@
 //! DM on a real Kubernetes control plane; `script/test kubernetes` runs these.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
+mod bench;
 mod hand;
 mod kills;
 mod life;
