@@ -1,6 +1,6 @@
 //! A folder of wrappers keeps the contract of `wrappers/README.md`.
 //!
-//! `every_folder.rs` holds what every folder promises; it runs against the folder that `DM_TEST_WRAPPERS` names, by default
+//! `promises.rs` holds what every folder promises; `every_folder.rs` tries it on the folder that `DM_TEST_WRAPPERS` names, by default
 //! `wrappers/local`, so whoever writes wrappers can run it against theirs (`script/test wrappers DIR`). What is special to the demo is in `local.rs`
 //! and `host.rs`.
 
@@ -10,3 +10,4 @@ mod every_folder;
 mod harness;
 mod host;
 mod local;
+mod promises;

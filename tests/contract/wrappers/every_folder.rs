@@ -1,74 +1,43 @@
-//! What every folder of wrappers promises, and those of this repository's pages do.
+//! Tries every promise on the folder that is named, and on those of this repository's pages.
 //!
-//! A promise is a function here or below; its name is the sentence that people read in the report. `broken.rs` holds that
-//! each can be broken.
+//! `broken.rs` holds that each promise can be broken.
 
 mod broken;
-mod interrupted;
-mod life;
-mod looking;
 mod pages;
-mod values;
 
 use super::harness::Home;
-use interrupted::{a_verb_killed_at_any_point_ends_right_when_it_is_run_again, nothing_stays_behind_when_a_verb_ends};
-use life::{
-    a_staging_lives_its_whole_life, cleanup_ends_what_still_runs, delete_and_cleanup_succeed_on_nothing,
-    every_verb_twice_has_the_effect_of_once, stagings_side_by_side_do_not_touch_each_other,
-    update_completes_what_is_not_there,
-};
-use looking::{
-    a_fine_configuration_passes_config_check_without_a_word, info_and_defaults_print_lines_as_the_contract_has_them,
-    looking_changes_nothing, tags_prints_the_tags_that_contain_a_text,
-    what_a_verb_reports_are_json_lines_that_dms_knows,
-};
-use values::{an_argument_of_another_contract_is_refused, no_text_in_a_value_breaks_a_verb};
-
-/// The verbs that a folder must have.
-const REQUIRED: [&str; 6] = ["create", "update", "delete", "cleanup", "check", "archive_check"];
+use super::promises::{self, every_promise};
 
 /// Makes each promise a test of its own, for the folder that is tried and for those of the pages.
-macro_rules! promises {
+macro_rules! tried {
     ($($promise:ident)*) => {
         mod folder {
+            use super::{Home, promises};
+
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    super::$promise(&super::Home::new().await).await;
+                    promises::$promise(&Home::new().await).await;
                 }
             )*
         }
-        promises!(readme: $($promise)*);
-        promises!(guide_in_bash: $($promise)*);
-        promises!(guide_in_rust: $($promise)*);
+        tried!(readme: $($promise)*);
+        tried!(guide_in_bash: $($promise)*);
+        tried!(guide_in_rust: $($promise)*);
     };
     ($page:ident: $($promise:ident)*) => {
         mod $page {
+            use super::{Home, pages, promises};
+
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    let folder = super::pages::$page();
-                    super::$promise(&super::Home::of(folder.path()).await).await;
+                    let folder = pages::$page();
+                    promises::$promise(&Home::of(folder.path()).await).await;
                 }
             )*
         }
     };
 }
 
-promises! {
-    a_staging_lives_its_whole_life
-    every_verb_twice_has_the_effect_of_once
-    delete_and_cleanup_succeed_on_nothing
-    update_completes_what_is_not_there
-    cleanup_ends_what_still_runs
-    stagings_side_by_side_do_not_touch_each_other
-    a_verb_killed_at_any_point_ends_right_when_it_is_run_again
-    nothing_stays_behind_when_a_verb_ends
-    looking_changes_nothing
-    a_fine_configuration_passes_config_check_without_a_word
-    info_and_defaults_print_lines_as_the_contract_has_them
-    tags_prints_the_tags_that_contain_a_text
-    what_a_verb_reports_are_json_lines_that_dms_knows
-    no_text_in_a_value_breaks_a_verb
-    an_argument_of_another_contract_is_refused
-}
+every_promise!(tried);

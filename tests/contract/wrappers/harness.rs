@@ -1,8 +1,9 @@
 //! A home of its own for each test, with a demo host where the wrappers want one.
 //!
-//! `calls.rs` calls wrappers as `dms` does, `manifest.rs` reads what a folder says of itself.
+//! `calls.rs` calls wrappers as `dms` does, `given.rs` is what they are given, `manifest.rs` reads what a folder says of itself.
 
 mod calls;
+mod given;
 mod manifest;
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub(super) use calls::{Ended, Staging};
 use dm_tests::eventually::{eventually, eventually_blocking};
 use dm_tests::processes::{self, Process};
+pub(super) use given::Given;
 use manifest::Manifest;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,9 +26,6 @@ use tokio::time::timeout;
 /// What a line of a report may hold.
 pub(super) const REPORT_KEYS: [&str; 2] = ["cause", "step"];
 
-/// Which tags the stagings get, of those that there are: the first, the one after an update, and one that never runs.
-const TAGS: [&str; 3] = ["v1", "v2", "v0"];
-
 /// Longer than the demo host takes for anything.
 const DEADLINE: Duration = Duration::from_mins(2);
 
@@ -37,7 +36,7 @@ pub(super) struct Home {
     path: PathBuf,
     wrappers: PathBuf,
     manifest: Manifest,
-    tags: [String; 3],
+    given: Given,
     host: Option<Child>,
     /// What a `dms` would hold.
     lock: Option<File>,
@@ -49,14 +48,19 @@ impl Home {
     /// A home for the folder of wrappers that is to be tried.
     pub(super) async fn new() -> Self {
         match std::env::var_os("DM_TEST_WRAPPERS") {
-            Some(folder) => Self::at(fs::canonicalize(folder).unwrap(), "home", given_tags()).await,
+            Some(folder) => Self::with(Path::new(&folder), Given::of_environment().with_named_tags()).await,
             None => Self::local().await,
         }
     }
 
     /// A home for this folder of wrappers.
     pub(super) async fn of(folder: &Path) -> Self {
-        Self::at(fs::canonicalize(folder).unwrap(), "home", TAGS.map(str::to_owned)).await
+        Self::with(folder, Given::of_environment()).await
+    }
+
+    /// The same, and what its wrappers are given.
+    pub(super) async fn with(folder: &Path, given: Given) -> Self {
+        Self::at(fs::canonicalize(folder).unwrap(), "home", given).await
     }
 
     /// A home for `wrappers/local`.
@@ -66,10 +70,10 @@ impl Home {
 
     /// The same, with a path of its own below a temporary folder.
     pub(super) async fn local_below(path: &str) -> Self {
-        Self::at(repository().join("wrappers/local"), path, TAGS.map(str::to_owned)).await
+        Self::at(repository().join("wrappers/local"), path, Given::of_environment()).await
     }
 
-    async fn at(wrappers: PathBuf, path: &str, tags: [String; 3]) -> Self {
+    async fn at(wrappers: PathBuf, path: &str, given: Given) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(path);
         fs::create_dir_all(&path).unwrap();
@@ -77,7 +81,7 @@ impl Home {
         lock.try_lock().unwrap();
         let manifest = Manifest::of(&wrappers);
         let defaults = OnceCell::new();
-        let mut home = Self { folder, path, wrappers, manifest, tags, host: None, lock: Some(lock), defaults };
+        let mut home = Self { folder, path, wrappers, manifest, given, host: None, lock: Some(lock), defaults };
         if home.manifest.demo_host {
             home.start_host().await;
         }
@@ -93,7 +97,7 @@ impl Home {
 
     /// The tags that this folder's stagings can have.
     pub(super) fn tags(&self) -> &[String; 3] {
-        &self.tags
+        &self.given.tags
     }
 
     /// Whether the folder has this wrapper.
@@ -176,13 +180,6 @@ impl Drop for Home {
         let ended = || self.processes().is_empty().then_some(());
         eventually_blocking("every process of the home has ended", Duration::from_secs(20), ended);
     }
-}
-
-/// The tags that `DM_TEST_TAGS` names for the folder of `DM_TEST_WRAPPERS`.
-fn given_tags() -> [String; 3] {
-    let Ok(given) = std::env::var("DM_TEST_TAGS") else { return TAGS.map(str::to_owned) };
-    let tags: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
-    tags.try_into().unwrap_or_else(|_| panic!("DM_TEST_TAGS is {given:?}, but must be three tags"))
 }
 
 /// The root of this repository.

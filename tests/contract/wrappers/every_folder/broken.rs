@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use super::Home;
 use super::pages::{executable, smallest_folder, smallest_script};
+use super::{Home, promises};
 
 /// What this promise says of a folder; none if it holds.
 fn complaint<F: Future<Output = ()>>(
@@ -29,7 +29,7 @@ macro_rules! breaks {
                 let script = smallest_script();
                 assert!(script.contains($from), "the README's script has {:?}", $from);
                 let folder = smallest_folder(&script.replacen($from, $to, 1));
-                let said = complaint(|home| async move { super::$promise(&home).await }, folder.path());
+                let said = complaint(|home| async move { promises::$promise(&home).await }, folder.path());
                 let said = said.expect("a promise is broken, and nothing was said");
                 assert!(said.contains($says), "{said}");
             }
@@ -66,7 +66,7 @@ macro_rules! prints {
             fn $name() {
                 let folder = smallest_folder(&smallest_script());
                 executable(&folder.path().join($verb), &format!("#!/bin/sh\nprintf '{}'\n", $prints));
-                let said = complaint(|home| async move { super::$promise(&home).await }, folder.path());
+                let said = complaint(|home| async move { promises::$promise(&home).await }, folder.path());
                 let said = said.expect("a promise is broken, and nothing was said");
                 assert!(said.contains($says), "{said}");
             }

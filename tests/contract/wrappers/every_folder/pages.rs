@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::REQUIRED;
 use crate::wrappers::harness::repository;
+use crate::wrappers::promises::REQUIRED;
 
 /// The smallest folder of `wrappers/README.md`.
 pub(super) fn readme() -> TempDir {

@@ -19,10 +19,6 @@ use tokio::time::timeout;
 
 use super::{Home, dms};
 
-/// Variables that wrappers get as they are, and how the names of others begin that they get too.
-const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "KUBECONFIG"];
-const PASSED_ON_WITH: [&str; 2] = ["XDG_", "DM_WRAPPER_"];
-
 /// How long a check may say "not yet" after a verb that was done, unless `DM_TEST_STATUS_TIMEOUT` has other seconds.
 const STATUS_TIMEOUT: u64 = 300;
 /// Between SIGTERM and SIGKILL, and for what was started in passing to end with its wrapper.
@@ -214,13 +210,12 @@ impl<'a> Staging<'a> {
             all.extend(overrides.clone());
             nested(&all)
         };
-        let passed = |name: &str| PASSED_ON.contains(&name) || PASSED_ON_WITH.iter().any(|with| name.starts_with(with));
         let mut command = Command::new(self.home.wrappers.join(verb));
         command
             .args(self.arguments(verb))
             .current_dir(&self.home.wrappers)
             .env_clear()
-            .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(passed)))
+            .envs(&self.home.given.variables)
             .env("DM_HOME", &self.home.path)
             .env("DM_DMS", dms())
             .env("DM_RUN_ID", "018f4d5e-0000-7000-8000-000000000001")
@@ -242,12 +237,12 @@ impl<'a> Staging<'a> {
         if verb == "tags" {
             return self.extra.clone();
         }
-        let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        let given = &self.home.given;
         let mut arguments = Vec::new();
         let mut flag = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
-        flag("--project-name", variable("DM_PROJECT_NAME", "demo"));
-        flag("--base-domain", variable("DM_BASE_DOMAIN", "example.org"));
-        flag("--namespace", variable("DM_NAMESPACE", "demo"));
+        flag("--project-name", given.project_name.clone());
+        flag("--base-domain", given.base_domain.clone());
+        flag("--namespace", given.namespace.clone());
         if verb == "init" {
             return arguments;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Home;
-use crate::wrappers::harness::{Ended, REPORT_KEYS, Staging};
+use super::harness::{Ended, REPORT_KEYS, Staging};
 
 /// Calls everything that only looks, with the tag that it has and with another one.
 async fn look(home: &Home, staging: &Staging<'_>) {
@@ -19,7 +19,7 @@ async fn look(home: &Home, staging: &Staging<'_>) {
     }
 }
 
-pub(super) async fn looking_changes_nothing(home: &Home) {
+pub(in super::super) async fn looking_changes_nothing(home: &Home) {
     let staging = home.staging("looked-at");
     let gone = async |when: &str| {
         look(home, &staging).await;
@@ -40,14 +40,14 @@ pub(super) async fn looking_changes_nothing(home: &Home) {
     staging.done("cleanup").await;
 }
 
-pub(super) async fn a_fine_configuration_passes_config_check_without_a_word(home: &Home) {
+pub(in super::super) async fn a_fine_configuration_passes_config_check_without_a_word(home: &Home) {
     if home.has("config_check") {
         let ended = home.staging("fine").done("config_check").await;
         assert_eq!(ended.stdout, "", "the defaults are fine, so config_check prints nothing: {ended}");
     }
 }
 
-pub(super) async fn info_and_defaults_print_lines_as_the_contract_has_them(home: &Home) {
+pub(in super::super) async fn info_and_defaults_print_lines_as_the_contract_has_them(home: &Home) {
     let staging = home.staging("lines");
     if home.has("defaults") {
         let ended = staging.done("defaults").await;
@@ -70,7 +70,7 @@ pub(super) async fn info_and_defaults_print_lines_as_the_contract_has_them(home:
     }
 }
 
-pub(super) async fn tags_prints_the_tags_that_contain_a_text(home: &Home) {
+pub(in super::super) async fn tags_prints_the_tags_that_contain_a_text(home: &Home) {
     if !home.has("tags") {
         return;
     }
@@ -93,7 +93,7 @@ fn tags(ended: &Ended) -> Vec<String> {
     tags
 }
 
-pub(super) async fn what_a_verb_reports_are_json_lines_that_dms_knows(home: &Home) {
+pub(in super::super) async fn what_a_verb_reports_are_json_lines_that_dms_knows(home: &Home) {
     let staging = home.staging("reports");
     for verb in ["check", "create", "check", "delete", "archive_check", "cleanup"] {
         let ended = staging.run(verb).await;

@@ -20,7 +20,7 @@ const VALUES: [&str; 12] = [
 
 /// What the values do to the inside of a wrapper nobody sees from here; but none may break it, be taken for an argument, or
 /// be run. A value that a folder refuses by its `config_check` never reaches a verb.
-pub(super) async fn no_text_in_a_value_breaks_a_verb(home: &Home) {
+pub(in super::super) async fn no_text_in_a_value_breaks_a_verb(home: &Home) {
     let trap = home.path().join("trap");
     let touch = format!("touch {}", trap.display());
     let traps = [format!("$({touch})"), format!("`{touch}`"), format!("\";{touch};\""), format!("';{touch};'")];
@@ -48,7 +48,7 @@ pub(super) async fn no_text_in_a_value_breaks_a_verb(home: &Home) {
     assert!(!trap.exists(), "one of these values was run by a shell: {traps:?}");
 }
 
-pub(super) async fn an_argument_of_another_contract_is_refused(home: &Home) {
+pub(in super::super) async fn an_argument_of_another_contract_is_refused(home: &Home) {
     let staging = home.staging("strange").argument("--from-the-future", "1");
     for verb in REQUIRED {
         let ended = staging.run(verb).await;

@@ -2,7 +2,7 @@
 
 use super::Home;
 
-pub(super) async fn a_staging_lives_its_whole_life(home: &Home) {
+pub(in super::super) async fn a_staging_lives_its_whole_life(home: &Home) {
     let [first, second, other] = home.tags();
     let staging = home.staging("life").tag(first);
     staging.done("create").await;
@@ -35,7 +35,7 @@ pub(super) async fn a_staging_lives_its_whole_life(home: &Home) {
     updated.done("archive_check").await;
 }
 
-pub(super) async fn every_verb_twice_has_the_effect_of_once(home: &Home) {
+pub(in super::super) async fn every_verb_twice_has_the_effect_of_once(home: &Home) {
     let [first, second, _] = home.tags();
     let mut staging = home.staging("twice").tag(first);
     for (verb, check) in [
@@ -57,7 +57,7 @@ pub(super) async fn every_verb_twice_has_the_effect_of_once(home: &Home) {
     }
 }
 
-pub(super) async fn delete_and_cleanup_succeed_on_nothing(home: &Home) {
+pub(in super::super) async fn delete_and_cleanup_succeed_on_nothing(home: &Home) {
     let staging = home.staging("nothing");
     staging.done("delete").await;
     staging.done("cleanup").await;
@@ -66,14 +66,14 @@ pub(super) async fn delete_and_cleanup_succeed_on_nothing(home: &Home) {
     staging.done("cleanup").await;
 }
 
-pub(super) async fn update_completes_what_is_not_there(home: &Home) {
+pub(in super::super) async fn update_completes_what_is_not_there(home: &Home) {
     let staging = home.staging("absent");
     staging.done("update").await;
     staging.reaches("check", 0).await;
     staging.done("cleanup").await;
 }
 
-pub(super) async fn cleanup_ends_what_still_runs(home: &Home) {
+pub(in super::super) async fn cleanup_ends_what_still_runs(home: &Home) {
     let staging = home.staging("forced");
     staging.done("create").await;
     staging.reaches("check", 0).await;
@@ -84,7 +84,7 @@ pub(super) async fn cleanup_ends_what_still_runs(home: &Home) {
 }
 
 /// Two of the names begin with the third, which is what a careless pattern or selector takes for one staging.
-pub(super) async fn stagings_side_by_side_do_not_touch_each_other(home: &Home) {
+pub(in super::super) async fn stagings_side_by_side_do_not_touch_each_other(home: &Home) {
     let [one, longer, dashed] = ["pr-1", "pr-10", "pr-1-a"].map(|name| home.staging(name));
     tokio::join!(one.done("create"), longer.done("create"), dashed.done("create"));
     for staging in [&one, &longer, &dashed] {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Home;
-use crate::wrappers::harness::Staging;
+use super::harness::Staging;
 
 /// When a verb is killed, in parts of the time that it takes undisturbed: at its very beginning, and close to its end.
 const KILLED_AT: [f64; 6] = [0.0, 0.15, 0.35, 0.55, 0.75, 0.95];
@@ -28,7 +28,7 @@ fn during<'a>(home: &'a Home, staging: &Staging<'a>, verb: &str, updated: &mut b
     staging.clone().tag(if *updated { second } else { first })
 }
 
-pub(super) async fn a_verb_killed_at_any_point_ends_right_when_it_is_run_again(home: &Home) {
+pub(in super::super) async fn a_verb_killed_at_any_point_ends_right_when_it_is_run_again(home: &Home) {
     let killed = home.staging("killed");
     let mut undisturbed: BTreeMap<&str, Duration> = BTreeMap::new();
     let mut updated = false;
@@ -52,7 +52,7 @@ pub(super) async fn a_verb_killed_at_any_point_ends_right_when_it_is_run_again(h
     }
 }
 
-pub(super) async fn nothing_stays_behind_when_a_verb_ends(home: &Home) {
+pub(in super::super) async fn nothing_stays_behind_when_a_verb_ends(home: &Home) {
     let staging = home.staging("behind");
     let optional = ["config_check", "defaults", "info"].into_iter().filter(|verb| home.has(verb));
     let looks: Vec<&str> = ["check", "archive_check"].into_iter().chain(optional).collect();
