@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
 mod bench;
+mod contract;
+mod faults;
 mod hand;
+mod hands;
 mod kills;
 mod life;
 mod outages;

@@ -30,6 +30,7 @@ pub(crate) struct Start<'a> {
     namespace: Namespace,
     settings: String,
     chart: String,
+    wrappers: PathBuf,
     kubeconfig: PathBuf,
     path: Option<String>,
     arguments: Vec<String>,
@@ -44,6 +45,7 @@ impl<'a> Start<'a> {
             namespace,
             settings: String::new(),
             chart: local("product"),
+            wrappers: repository().join("wrappers/kubernetes"),
             kubeconfig: plane.kubeconfig().to_owned(),
             path: None,
             arguments: Vec::new(),
@@ -56,8 +58,19 @@ impl<'a> Start<'a> {
     }
 
     /// Another chart of `tests/kubernetes/charts`.
-    pub(crate) fn chart(mut self, chart: &str) -> Self {
-        self.chart = local(chart);
+    pub(crate) fn chart(self, name: &str) -> Self {
+        self.chart_at(&chart(name))
+    }
+
+    /// A chart of the test's own.
+    pub(crate) fn chart_at(mut self, folder: &Path) -> Self {
+        self.chart = format!("path = \"{}\"", folder.display());
+        self
+    }
+
+    /// Another folder of wrappers, in which the verbs are links to ours.
+    pub(crate) fn wrappers(mut self, folder: PathBuf) -> Self {
+        self.wrappers = folder;
         self
     }
 
@@ -99,7 +112,7 @@ impl<'a> Start<'a> {
         ];
         let mut setup = Setup::new()
             .database(&database)
-            .wrappers(&wrappers())
+            .wrappers(&self.wrappers)
             .argument(format!("--namespace={}", self.namespace.name()))
             .argument("--base-domain=staging.test");
         for (name, value) in &variables {
