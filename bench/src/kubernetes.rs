@@ -38,10 +38,10 @@ pub(crate) fn measure(runtime: &Runtime, plan: Plan, progress: &Progress, table:
     progress.step("kubernetes: starts a control plane and dms");
     let plane = if std::env::var_os("KUBECONFIG").is_some() { Plane::shared() } else { Plane::own() };
     let database = runtime.block_on(Database::empty());
-    let place = start(&plane, &database);
+    let here = start(&plane, &database);
     // Programs, their caches and those of the server are warm then for both.
-    place.helm(1, 1, "warm", READY)?;
-    place.dm(1, "warm", READY)?;
+    here.helm(1, 1, "warm", READY)?;
+    here.dm(1, "warm", READY)?;
     for (stage, pods) in [(READY, "ready at once"), (SLOW, "ready after 5 s")] {
         if plan.quick && stage == SLOW {
             return Ok(());
@@ -50,8 +50,8 @@ pub(crate) fn measure(runtime: &Runtime, plan: Plan, progress: &Progress, table:
         for round in 1..=plan.rounds {
             progress.step(&format!("kubernetes: 1 staging, {pods}, round {round}"));
             let name = format!("{stage}-{round}");
-            let helm = place.helm(1, 1, &name, stage)?;
-            let dm = place.dm(1, &name, stage)?;
+            let helm = here.helm(1, 1, &name, stage)?;
+            let dm = here.dm(1, &name, stage)?;
             rounds.push([helm, dm.running, dm.told]);
         }
         table.part();
@@ -63,9 +63,9 @@ pub(crate) fn measure(runtime: &Runtime, plan: Plan, progress: &Progress, table:
     for round in 1..=plan.rounds.div_ceil(3) {
         progress.step(&format!("kubernetes: {MANY} stagings at once, round {round}"));
         let name = |what: &str| format!("{what}-{round}");
-        let some = place.helm(MANY, MAX_RUNS, &name("some"), READY)?;
-        let all = place.helm(MANY, MANY, &name("all"), READY)?;
-        let dm = place.dm(MANY, &name("many"), READY)?;
+        let some = here.helm(MANY, MAX_RUNS, &name("some"), READY)?;
+        let all = here.helm(MANY, MANY, &name("all"), READY)?;
+        let dm = here.dm(MANY, &name("many"), READY)?;
         rounds.push([some, all, dm.running, dm.told]);
     }
     table.part();

@@ -18,21 +18,29 @@ fn revisions(world: &World, name: &str) -> Vec<String> {
 fn a_hook_whose_image_is_not_there_ends_the_run_and_helm_with_it() {
     let plane = Plane::shared();
     let world = Start::on(&plane).start();
-    for (name, when) in [("post", "post-install,post-upgrade"), ("pre", "pre-install,pre-upgrade")] {
-        let when = format!("hook.when={when}");
-        let overrides = [&LEAN[..], &["hook.enabled=true", "hook.stage=missing", &when]].concat();
-        let cause = is_failure(&world, "create", name, "1", &overrides, "run_failed");
-        holds(&cause, &["hook job: pod ", "-migrate-", ", container migrate: ", "ImagePull", "not found"]);
-        let took = finished(&world, name) - since(&pods(&world, name, "migrate")[0], "Ready");
-        assert!(took.to_std().is_ok_and(|took| took < AT_ONCE + Duration::from_secs(2)), "{name}: {took}");
-        assert_eq!(revisions(&world, name), ["failed"], "helm was asked to stop, and said so");
+    let cases = [("post", "post-install,post-upgrade"), ("pre", "pre-install,pre-upgrade")];
+    std::thread::scope(|scope| {
+        for (name, when) in cases {
+            let world = &world;
+            scope.spawn(move || ends_with_its_hook(world, name, &format!("hook.when={when}")));
+        }
+    });
+}
 
-        is_done(&world, "update", name, "2", &["hook.stage=done"]);
-        assert_eq!(revisions(&world, name).last().map(String::as_str), Some("deployed"));
-        let cause = is_failure(&world, "update", name, "3", &["hook.stage=missing"], "run_failed");
-        holds(&cause, &["hook job: pod "]);
-        is_done(&world, "update", name, "4", &["hook.stage=done"]);
-        let failed = types(&world, name).iter().filter(|one| *one == "Failed").count();
-        assert_eq!(failed, 2);
-    }
+fn ends_with_its_hook(world: &World, name: &str, when: &str) {
+    let overrides = [&LEAN[..], &["hook.enabled=true", "hook.stage=missing", when]].concat();
+    let cause = is_failure(world, "create", name, "1", &overrides, "run_failed");
+    holds(&cause, &["hook job: pod ", "-migrate-", ", container migrate: ", "ImagePull", "not found"]);
+    let took = finished(world, name) - since(&pods(world, name, "migrate")[0], "Ready");
+    // helm is looked after each 2 s, and asked to stop.
+    assert!(took.to_std().is_ok_and(|took| took < AT_ONCE + Duration::from_secs(2)), "{name}: {took}");
+    assert_eq!(revisions(world, name), ["failed"], "helm was asked to stop, and said so");
+
+    is_done(world, "update", name, "2", &["hook.stage=done"]);
+    assert_eq!(revisions(world, name).last().map(String::as_str), Some("deployed"));
+    let cause = is_failure(world, "update", name, "3", &["hook.stage=missing"], "run_failed");
+    holds(&cause, &["hook job: pod "]);
+    is_done(world, "update", name, "4", &["hook.stage=done"]);
+    let failed = types(world, name).iter().filter(|one| *one == "Failed").count();
+    assert_eq!(failed, 2);
 }

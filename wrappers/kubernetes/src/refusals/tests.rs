@@ -7,7 +7,7 @@ fn says(said: &str, app: &[(&str, &str)], staging: &[(&str, &str)], expected: &[
     let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    let layout = Layout { app: Path::prefix("env").unwrap(), ..Layout::default() };
+    let layout = Layout { app: Path::prefix("env").expect("a prefix"), ..Layout::default() };
     let (app, staging) = (pairs(app), pairs(staging));
     let asked = Asked { layout: &layout, tag: "v1", app_overrides: &app, staging_overrides: &staging };
     assert_eq!(in_words(said, &asked, &[]), expected);
