@@ -44,3 +44,21 @@ fn ends_with_its_hook(world: &World, name: &str, when: &str) {
     let failed = types(world, name).iter().filter(|one| *one == "Failed").count();
     assert_eq!(failed, 2);
 }
+
+#[test]
+fn a_hook_that_waits_for_pods_that_never_run_does_not_hide_their_cause() {
+    let plane = Plane::shared();
+    let world = Start::on(&plane).start();
+    is_done(&world, "create", "web", "1", &[&LEAN[..], &["hook.enabled=true"]].concat());
+    let cause = is_failure(&world, "update", "web", "2", &["web.stage=missing", "hook.stage=long"], "run_failed");
+    holds(&cause, &["deployment web-web: pod web-web-", ", container web: ", "ImagePull", "not found"]);
+    let broken =
+        pods(&world, "web", "web").into_iter().find(|pod| pod["spec"]["containers"][0]["image"] == "dm.test/missing:2");
+    let took = finished(&world, "web") - since(&broken.expect("it is there"), "Ready");
+    assert!(took.to_std().is_ok_and(|took| took < AT_ONCE + Duration::from_secs(2)), "{took}");
+    assert_eq!(revisions(&world, "web").last().map(String::as_str), Some("failed"));
+
+    // What was broken before has no say while a hook comes first.
+    let next = ["web.stage=ready", "hook.stage=done", "hook.when=pre-install,pre-upgrade"];
+    is_done(&world, "update", "web", "3", &next);
+}

@@ -1,12 +1,14 @@
-//! Looks at hook jobs while helm waits for them: helm would wait for its whole time for a job whose image is not there.
+//! Looks at hook jobs while helm waits for them: helm would wait for its whole time for a job whose image is not there, or
+//! for one that waits for pods which will never run.
 
 use crate::cluster::object::Object;
-use crate::cluster::pods::{self, Trouble};
+use crate::cluster::pods::{self, Pods, Trouble};
 use crate::cluster::workload;
 use crate::error::Result;
-use crate::staging::{Staging, release};
+use crate::staging::{Staging, record, release};
+use crate::tools::helm::Release;
 
-/// Why a hook job of the release that helm is at work on will not end well, in words.
+/// Why a hook job of the release that helm is at work on will not end well, or why what helm has made will not, in words.
 pub(crate) fn hopeless(staging: &Staging) -> Result<Option<String>> {
     let kubectl = &staging.kubectl;
     let pending = format!("owner=helm,name={},status in (pending-install,pending-upgrade)", staging.release());
@@ -22,7 +24,29 @@ pub(crate) fn hopeless(staging: &Staging) -> Result<Option<String>> {
     let pods = pods.iter().filter(|pod| !pod.is_dying() && created(pod) >= begun);
     let restarts = staging.settings.limits.restarts;
     let trouble = pods.filter_map(|pod| pods::trouble(pod, restarts)).find(|trouble| trouble.is_final);
-    Ok(trouble.map(|trouble| format!("hook job: {}", trouble.told(kubectl))))
+    match trouble {
+        Some(trouble) => Ok(Some(format!("hook job: {}", trouble.told(kubectl)))),
+        None => made(staging, &release, &begun),
+    }
+}
+
+/// Why a pod that has come of what this helm has applied will never run. One of before says nothing, and neither does one
+/// of an earlier version that was made anew meanwhile.
+fn made(staging: &Staging, release: &Release, begun: &str) -> Result<Option<String>> {
+    let is_followed = |object: &&Object| workload::is_workload(object) && object.kind() != "Job";
+    let wanted: Vec<Object> = release.manifest.iter().filter(is_followed).cloned().collect();
+    let live = staging.kubectl.live(&wanted)?;
+    let pods = Pods::of(&staging.kubectl, &live)?;
+    for object in &live {
+        let is_it = |wanted: &&Object| wanted.kind() == object.kind() && wanted.name() == object.name();
+        let Some(images) = wanted.iter().find(is_it).map(record::images) else { continue };
+        let fresh = pods.newest(object).filter(|pod| created(pod).as_str() >= begun && record::images(pod) == images);
+        let mut troubles = fresh.filter_map(|pod| pods::trouble(pod, staging.settings.limits.restarts));
+        if let Some(trouble) = troubles.find(|trouble| trouble.is_final) {
+            return Ok(Some(format!("{object}: {}", trouble.told(&staging.kubectl))));
+        }
+    }
+    Ok(None)
 }
 
 /// What became of the hook jobs of a release whose helm has failed, in words.
