@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
 mod bench;
+mod config;
 mod contract;
 mod faults;
 mod hand;

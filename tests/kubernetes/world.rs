@@ -159,7 +159,7 @@ impl World {
 
     /// Runs `dmc` to its end.
     pub(crate) fn dmc(&self, arguments: &[&str]) -> Ended {
-        ended(self.command(arguments).output().expect("dmc was built"))
+        ended(&self.command(arguments).output().expect("dmc was built"))
     }
 
     /// Runs `dmc` to its end, which is a good one, and gives its data.
@@ -219,7 +219,7 @@ impl World {
         command.args(["--namespace", self.namespace.name(), "--name", name, "--tag", tag]);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("DM_HOME", self.dms.home()).stdin(Stdio::null());
-        ended(command.output().expect("the wrappers are built"))
+        ended(&command.output().expect("the wrappers are built"))
     }
 
     /// For a failure: what the run of the staging that the arguments name has printed.
@@ -230,7 +230,7 @@ impl World {
     }
 }
 
-pub(crate) fn ended(output: Output) -> Ended {
+pub(crate) fn ended(output: &Output) -> Ended {
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
