@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What a sentence says where a right is what is missing.
+pub(crate) const MISSING_RIGHT: &str = "a right is missing";
+
 /// What went wrong, in a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Error {
@@ -26,6 +29,11 @@ impl Error {
 
     pub(crate) fn misused(words: impl Into<String>) -> Self {
         Self::Misused(words.into())
+    }
+
+    /// Whether there is no answer because we have no right to it.
+    pub(crate) fn lacks_right(&self) -> bool {
+        matches!(self, Self::CannotTell(words) if words.contains(MISSING_RIGHT))
     }
 
     /// The same with what was being done in front of it.

@@ -59,6 +59,8 @@ pub(crate) fn follow(staging: &Staging, release: &Release, mut seen: Option<Vec<
     loop {
         let outcome = match followed.look(seen.take()) {
             Ok(outcome) => outcome,
+            // Waiting gives nobody a right.
+            Err(error) if error.lacks_right() => return Err(Error::Failed(error.to_string())),
             // A server that is away for a while says nothing about what runs.
             Err(Error::CannotTell(words)) => {
                 followed.say(&format!("no answer, looking again: {words}"));

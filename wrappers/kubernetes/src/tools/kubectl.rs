@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cluster::object::{self, Object};
-use crate::error::{Error, Result};
+use crate::error::{Error, MISSING_RIGHT, Result};
 use crate::say;
 use crate::tools::access::Access;
 use crate::tools::process::{Answer, Call, End};
@@ -323,7 +323,7 @@ pub(crate) fn why(answer: &Answer, what: &str) -> String {
         End::TooLong => format!("{what}: the answer is too long"),
         End::Signalled => format!("{what} was killed{after}"),
         End::Exited(_) if complaint.is_empty() => format!("{what} failed and said nothing"),
-        End::Exited(_) if is_forbidden(&answer.stderr) => format!("a right is missing{after}"),
+        End::Exited(_) if is_forbidden(&answer.stderr) => format!("{MISSING_RIGHT}{after}"),
         End::Exited(_) if has_no_answer(&answer.stderr) => format!("the API server cannot be reached{after}"),
         End::Exited(_) => complaint,
     }

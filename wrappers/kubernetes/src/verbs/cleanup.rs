@@ -115,9 +115,7 @@ fn remove_all(staging: &Staging, items: &Items, problems: &mut Vec<String>) -> R
                 going.insert(item.uid.clone(), item.clone());
             }
             // The rest can still go; without an answer nothing can.
-            Err(Error::CannotTell(words)) if !words.contains("a right is missing") => {
-                return Err(Error::CannotTell(words));
-            }
+            Err(error @ Error::CannotTell(_)) if !error.lacks_right() => return Err(error),
             Err(error) => problems.push(format!("{item}: {error}")),
         }
     }
