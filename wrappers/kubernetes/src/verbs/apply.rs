@@ -155,27 +155,33 @@ fn upgrade(staging: &Staging, chart: &Chart, values: &str) -> Result<Release> {
     let limit = Duration::from_secs(staging.settings.limits.helm);
     say::step("helm upgrade --install");
     let mut running = staging.helm.upgrade(applied, &labels, limit).start()?;
+    let mut unanswered = None;
     while !running.is_out_of_time() && !running.ends_within(HOOK_LOOK)? {
-        // While the server is away helm itself says so, sooner or later.
-        if let Ok(Some(words)) = hooks::hopeless(staging) {
-            running.stop()?;
-            return Err(Error::Failed(words));
+        match hooks::hopeless(staging) {
+            Ok(None) => {}
+            Ok(Some(words)) => {
+                running.stop()?;
+                return Err(Error::Failed(words));
+            }
+            // Of a server that is away helm itself says only that its hook was not ready in time.
+            Err(error) => unanswered = Some(error),
         }
     }
     let answer = running.wait()?;
     match answer.end {
-        End::Exited(0) if helm::is_unrecorded(&answer) => Err(why(staging, &answer)),
+        End::Exited(0) if helm::is_unrecorded(&answer) => Err(why(staging, &answer, None)),
         End::Exited(0) => helm::released(&answer.stdout),
-        End::Exited(_) | End::Signalled | End::OutOfTime | End::TooLong => Err(why(staging, &answer)),
+        End::Exited(_) | End::Signalled | End::OutOfTime | End::TooLong => Err(why(staging, &answer, unanswered)),
     }
 }
 
-fn why(staging: &Staging, answer: &Answer) -> Error {
+fn why(staging: &Staging, answer: &Answer, unanswered: Option<Error>) -> Error {
     let words = kubectl::why(answer, "helm upgrade");
     // A job that has failed knows more than helm, which has only waited for it.
-    match hooks::failed(staging) {
-        Ok(Some(cause)) => Error::Failed(cause),
-        Ok(None) | Err(_) => Error::Failed(words),
+    match (hooks::failed(staging), unanswered) {
+        (Ok(Some(cause)), _) => Error::Failed(cause),
+        (Ok(None) | Err(_), Some(error)) => Error::Failed(format!("{words}; meanwhile: {error}")),
+        (Ok(None) | Err(_), None) => Error::Failed(words),
     }
 }
 
