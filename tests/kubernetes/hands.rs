@@ -17,7 +17,7 @@ pub(crate) fn scale(world: &World, deployment: &str, replicas: u32) {
 
 /// Calls kubectl in the namespace of the stagings.
 pub(crate) fn kubectl(world: &World, arguments: &[&str]) {
-    let ended = ended(world.namespace.kubectl().args(arguments).output().expect("kubectl can be started"));
+    let ended = ended(&world.namespace.kubectl().args(arguments).output().expect("kubectl can be started"));
     assert_eq!(ended.code, 0, "kubectl {arguments:?}: {ended:?}");
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn call(world: &World, kubeconfig: &Path, verb: &str, name: &str, tag
         .env("DM_HOME", world.dms.home())
         .env("DM_WRAPPER_SETTINGS", world.namespace.folder().join("kubernetes.toml"))
         .stdin(Stdio::null());
-    ended(command.output().expect("the wrappers were built"))
+    ended(&command.output().expect("the wrappers were built"))
 }
 
 /// `PATH` on which a tool first does something else: `script`, which is for `sh`.

@@ -106,7 +106,9 @@ impl Life<'_> {
         let all = self.names;
         let at = |tag: &'static str, revisions| move |name: &str| Expected { name, tag, revisions, web: 2 }.running();
         self.all("create", all, &[&["--tag", "1.0.0"][..], &EVERYTHING].concat());
-        all.iter().for_each(|name| self.certify(name));
+        for name in all {
+            self.certify(name);
+        }
         self.is("all are created", at("1.0.0", 1));
         for name in all {
             assert_eq!(

@@ -42,7 +42,7 @@ impl Scene {
     }
 
     /// Both checks have no answer, say so within their time, and say why.
-    fn assert_cannot_tell(&self, hand: &Hand, why: &[&str]) {
+    fn assert_cannot_tell(hand: &Hand, why: &[&str]) {
         let looks = [("check", "steady"), ("archive_check", "asleep"), ("config_check", "steady")];
         std::thread::scope(|scope| {
             let calls = looks.map(|(verb, name)| (verb, scope.spawn(move || hand.call(verb, name, "1.0.0"))));

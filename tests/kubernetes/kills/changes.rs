@@ -107,7 +107,9 @@ fn a_wrapper_that_is_killed_after_any_change_goes_on_where_it_was() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
     let hand = Hand::on(&plane, &namespace, "product", &values(), "");
-    ["pr-1", "pr-10"].iter().for_each(|name| volumes(&namespace, name));
+    for name in ["pr-1", "pr-10"] {
+        volumes(&namespace, name);
+    }
     hand.done("create", "pr-10", "1.0.0");
     hand.until("check", "pr-10", "1.0.0");
     let neighbour = versions(&namespace, "dm/staging=pr-10");

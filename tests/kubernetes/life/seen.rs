@@ -57,11 +57,6 @@ impl Seen {
         let found = self.0.iter().filter(ours);
         found.map(|object| (key(object), (uid(object).to_owned(), version(object)))).collect()
     }
-
-    /// One of them.
-    pub(crate) fn find(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.0.iter().find(|object| text(object, "/kind") == kind && self::name(object) == name)
-    }
 }
 
 /// The text at a path, empty if there is none.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dm_tests::kubernetes::{Plane, Rules, run};
@@ -19,9 +19,9 @@ const BIT: Duration = Duration::from_millis(150);
 const MUCH: Duration = Duration::from_millis(1_500);
 
 /// A kubeconfig by which somebody goes through a proxy, and the proxy.
-fn by_way_of(runtime: &Runtime, kubeconfig: PathBuf, plane: &Plane) -> (Proxy, PathBuf) {
+fn by_way_of(runtime: &Runtime, kubeconfig: &Path, plane: &Plane) -> (Proxy, PathBuf) {
     let view = ["config", "view", "--raw", "--flatten", "--minify", "-o", "json"];
-    let mut config: Value = serde_json::from_str(&run(plane.with(&kubeconfig).kubectl().args(view))).unwrap();
+    let mut config: Value = serde_json::from_str(&run(plane.with(kubeconfig).kubectl().args(view))).unwrap();
     let cluster = &mut config["clusters"][0]["cluster"];
     let server = cluster["server"].as_str().unwrap().trim_start_matches("https://").trim_end_matches('/').to_owned();
     let server = if server.contains(':') { server } else { format!("{server}:443") };
@@ -41,7 +41,7 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     let start = Start::on(&plane);
     let all =
         Rules { role: vec![json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]})], cluster_role: Vec::new() };
-    let (proxy, kubeconfig) = by_way_of(&runtime, start.namespace().user("dm", &all), &plane);
+    let (proxy, kubeconfig) = by_way_of(&runtime, &start.namespace().user("dm", &all), &plane);
     let scene = Scene::begin(&plane, start.kubeconfig(kubeconfig.clone()));
     let hand = scene.hand.clone().by(kubeconfig);
 
@@ -50,7 +50,7 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     assert!(called.code == Some(0) && called.took >= BIT * 3, "{called:?}");
     proxy.delay_answers(MUCH);
     let began = Instant::now();
-    scene.assert_cannot_tell(&hand, &["the API server does not answer in time", "the API server cannot be reached"]);
+    Scene::assert_cannot_tell(&hand, &["the API server does not answer in time", "the API server cannot be reached"]);
     scene.until_unreadable();
     last(began);
     proxy.heal();
@@ -59,7 +59,7 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     let binding = ["rolebinding", "dm", "-o", "json"];
     let rights = run(scene.world.namespace.kubectl().arg("get").args(binding));
     run(scene.world.namespace.kubectl().args(["delete", "rolebinding", "dm"]));
-    scene.assert_cannot_tell(&hand, &["a right is missing"]);
+    Scene::assert_cannot_tell(&hand, &["a right is missing"]);
     scene.until_unreadable();
     let mut rights: Value = serde_json::from_str(&rights).unwrap();
     rights["metadata"] = json!({"name": "dm"});
@@ -67,5 +67,5 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     scene.assert_only_unreadable(2);
 
     let nowhere = hand.by("/nowhere/kubeconfig");
-    scene.assert_cannot_tell(&nowhere, &["KUBECONFIG names no file that is there: /nowhere/kubeconfig"]);
+    Scene::assert_cannot_tell(&nowhere, &["KUBECONFIG names no file that is there: /nowhere/kubeconfig"]);
 }

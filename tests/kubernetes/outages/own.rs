@@ -51,7 +51,7 @@ fn lived_through(outage: &Outage) {
 
     (outage.take)(&plane);
     let began = Instant::now();
-    scene.assert_cannot_tell(&scene.hand, AWAY);
+    Scene::assert_cannot_tell(&scene.hand, AWAY);
     scene.until_unreadable();
     // A run that begins now ends with that cause.
     let called = scene.hand.call("create", "new", "1.0.0");
