@@ -41,20 +41,6 @@ impl Scene {
         Self { world, hand }
     }
 
-    /// Both checks have no answer, say so within their time, and say why.
-    fn assert_cannot_tell(hand: &Hand, why: &[&str]) {
-        let looks = [("check", "steady"), ("archive_check", "asleep"), ("config_check", "steady")];
-        std::thread::scope(|scope| {
-            let calls = looks.map(|(verb, name)| (verb, scope.spawn(move || hand.call(verb, name, "1.0.0"))));
-            for (verb, call) in calls {
-                let called: Called = call.join().expect("the call ends");
-                assert_eq!(called.code, Some(4), "{verb}: {called:?}");
-                assert!(called.took < CHECK, "{verb}: {called:?}");
-                assert!(why.iter().any(|why| called.cause().contains(why)), "{verb}: {called:?}");
-            }
-        });
-    }
-
     /// Types of all events of a staging that checks have caused.
     fn seen(&self, name: &str) -> Vec<String> {
         let events = self.world.events(name);
@@ -84,6 +70,20 @@ impl Scene {
             (self.seen("steady").last()? == "BecameUnreadable").then_some(())
         });
     }
+}
+
+/// Both checks have no answer, say so within their time, and say why.
+fn assert_cannot_tell(hand: &Hand, why: &[&str]) {
+    let looks = [("check", "steady"), ("archive_check", "asleep"), ("config_check", "steady")];
+    std::thread::scope(|scope| {
+        let calls = looks.map(|(verb, name)| (verb, scope.spawn(move || hand.call(verb, name, "1.0.0"))));
+        for (verb, call) in calls {
+            let called: Called = call.join().expect("the call ends");
+            assert_eq!(called.code, Some(4), "{verb}: {called:?}");
+            assert!(called.took < CHECK, "{verb}: {called:?}");
+            assert!(why.iter().any(|why| called.cause().contains(why)), "{verb}: {called:?}");
+        }
+    });
 }
 
 /// Until an outage is over that has begun then.

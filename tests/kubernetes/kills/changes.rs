@@ -103,22 +103,14 @@ fn replicas(namespace: &Namespace, kind: &str, name: &str) -> (i64, Option<Strin
 }
 
 #[test]
-fn a_wrapper_that_is_killed_after_any_change_goes_on_where_it_was() {
+fn a_delete_and_a_restore_that_are_killed_after_any_change_keep_claims_and_bring_numbers_back() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
     let hand = Hand::on(&plane, &namespace, "product", &values(), "");
-    for name in ["pr-1", "pr-10"] {
-        volumes(&namespace, name);
-    }
-    hand.done("create", "pr-10", "1.0.0");
-    hand.until("check", "pr-10", "1.0.0");
-    let neighbour = versions(&namespace, "dm/staging=pr-10");
-    assert!(neighbour.len() > 8, "{neighbour:?}");
-    let killer = Killer::new(&hand, &plane, &namespace);
-
-    let created = killer.call("create", "pr-1", "1.0.0", || ());
+    volumes(&namespace, "pr-1");
+    hand.done("create", "pr-1", "1.0.0");
     hand.until("check", "pr-1", "1.0.0");
-    assert_one_release(&namespace, "pr-1");
+    let killer = Killer::new(&hand, &plane, &namespace);
     let whole = objects(&namespace);
     let held = claims(&namespace);
     assert!(held.len() == 3 && held.iter().all(|(.., phase)| phase == "Bound"), "{held:?}");
@@ -137,18 +129,32 @@ fn a_wrapper_that_is_killed_after_any_change_goes_on_where_it_was() {
     assert_eq!(replicas(&namespace, "statefulset", "pr-1-db"), (2, None));
     assert_eq!((claims(&namespace), objects(&namespace)), (held, whole));
     assert_one_release(&namespace, "pr-1");
+    eprintln!("killed in delete {deleted} and in restore {restored} times");
+    assert!(deleted >= 7 && restored >= 7, "there is more to it than that");
+}
 
-    hand.done("delete", "pr-1", "2.0.0");
-    let removed = cleaned_up(&killer, &namespace);
+#[test]
+fn a_cleanup_that_is_killed_after_any_removal_goes_on_where_it_was() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    let hand = Hand::on(&plane, &namespace, "product", &values(), "");
+    for name in ["pr-1", "pr-10"] {
+        volumes(&namespace, name);
+        hand.done("create", name, "1.0.0");
+    }
+    hand.until("check", "pr-10", "1.0.0");
+    let neighbour = versions(&namespace, "dm/staging=pr-10");
+    assert!(neighbour.len() > 8, "{neighbour:?}");
+    let removed = cleaned_up(&Killer::new(&hand, &plane, &namespace), &namespace);
     assert_eq!(versions(&namespace, "dm/staging=pr-10"), neighbour);
-    eprintln!("killed in create {created}, delete {deleted}, restore {restored}, cleanup {removed} times");
-    assert!(created >= 4 && deleted >= 7 && restored >= 7 && removed >= 10, "there is more to it than that");
+    eprintln!("killed {removed} times");
+    assert!(removed >= 10, "there is more to it than that");
 }
 
 /// Killed after every removal, while somebody makes a service anew under a name that has become free.
 fn cleaned_up(killer: &Killer<'_>, namespace: &Namespace) -> usize {
     let mut anew = None;
-    let removed = killer.call("cleanup", "pr-1", "2.0.0", || {
+    let removed = killer.call("cleanup", "pr-1", "1.0.0", || {
         if anew.is_none() && namespace.find("service", "pr-1-web").is_none() {
             let service = json!({
                 "apiVersion": "v1", "kind": "Service", "metadata": {"name": "pr-1-web"},

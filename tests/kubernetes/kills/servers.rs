@@ -35,7 +35,9 @@ fn becomes(world: &World, status: &str) {
 
 /// How often the last run was begun.
 fn attempts(world: &World) -> u64 {
-    world.last_run("demo")["attempt"].as_u64().expect("a run has attempts")
+    let is_over = |run: &Value| run["state"] == "succeeded";
+    let run = eventually_blocking("its run is over", SEEN, || Some(world.last_run("demo")).filter(is_over));
+    run["attempt"].as_u64().expect("a run has attempts")
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn assert_stopped(world: &World, name: &str) {
 /// The next update completes what was stopped.
 fn assert_mended(world: &World, name: &str) {
     world.done(&["update", name, "--staging=hook.stage=done"]);
-    assert_eq!(world.status(name), "Running");
+    world.becomes(name, "Running");
     assert_one_release(&world.namespace, name);
 }
 
@@ -68,6 +68,39 @@ fn a_create_that_is_stopped_leaves_a_release_that_the_next_update_completes() {
     world.ok(&["cancel", "demo", "--wait", "--timeout", "1m", "-y"]);
     assert_stopped(&world, "demo");
     assert_mended(&world, "demo");
+}
+
+/// Kills the helm that is at work for this `dms`, as soon as it is.
+fn kill_helm(world: &World) {
+    let helm = eventually_blocking("helm is at work", SEEN, || {
+        processes::of(world.dms.home()).into_iter().find(|one| one.command.contains("/helm upgrade"))
+    });
+    helm.kill();
+}
+
+#[test]
+fn a_run_whose_helm_is_killed_fails_with_that_cause_and_the_next_one_repairs_it() {
+    let plane = Plane::shared();
+    let world = Start::on(&plane).start();
+    create(&world, "demo");
+    eventually_blocking("helm is at work", SEEN, || is_pending(&world.namespace, "demo").then_some(()));
+    kill_helm(&world);
+    let fails = || eventually_blocking("the run fails", SEEN, || (world.status("demo") == "Failure").then_some(()));
+    fails();
+    let run = world.last_run("demo");
+    assert!(run["cause"].as_str().unwrap().contains("helm upgrade was killed"), "{run}");
+    assert!(is_pending(&world.namespace, "demo"));
+    assert_mended(&world, "demo");
+    let said = format!("repairing: helm was killed in run {} and left", run["id"].as_str().unwrap());
+    assert!(world.output("demo").contains(&said), "{}", world.output("demo"));
+
+    world.ok(&["update", "demo", "--tag=2.0.0", "-y"]);
+    kill_helm(&world);
+    fails();
+    world.done(&["retry", "demo"]);
+    world.becomes("demo", "Running");
+    assert_eq!(world.info("demo")["tag"], "2.0.0");
+    assert_one_release(&world.namespace, "demo");
 }
 
 /// A helm of somebody else that waits for its hook.

@@ -10,7 +10,7 @@ use dm_tests::proxy::Proxy;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{Scene, last};
+use super::{Scene, assert_cannot_tell, last};
 use crate::world::Start;
 
 /// With this much on each answer a check takes its time, and has its answer.
@@ -50,7 +50,7 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     assert!(called.code == Some(0) && called.took >= BIT * 3, "{called:?}");
     proxy.delay_answers(MUCH);
     let began = Instant::now();
-    Scene::assert_cannot_tell(&hand, &["the API server does not answer in time", "the API server cannot be reached"]);
+    assert_cannot_tell(&hand, &["the API server does not answer in time", "the API server cannot be reached"]);
     scene.until_unreadable();
     last(began);
     proxy.heal();
@@ -59,7 +59,7 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     let binding = ["rolebinding", "dm", "-o", "json"];
     let rights = run(scene.world.namespace.kubectl().arg("get").args(binding));
     run(scene.world.namespace.kubectl().args(["delete", "rolebinding", "dm"]));
-    Scene::assert_cannot_tell(&hand, &["a right is missing"]);
+    assert_cannot_tell(&hand, &["a right is missing"]);
     scene.until_unreadable();
     let mut rights: Value = serde_json::from_str(&rights).unwrap();
     rights["metadata"] = json!({"name": "dm"});
@@ -67,5 +67,5 @@ fn a_slow_link_and_rights_that_are_taken_away_flip_nothing() {
     scene.assert_only_unreadable(2);
 
     let nowhere = hand.by("/nowhere/kubeconfig");
-    Scene::assert_cannot_tell(&nowhere, &["KUBECONFIG names no file that is there: /nowhere/kubeconfig"]);
+    assert_cannot_tell(&nowhere, &["KUBECONFIG names no file that is there: /nowhere/kubeconfig"]);
 }

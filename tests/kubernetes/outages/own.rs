@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dm_tests::eventually::eventually_blocking;
 use dm_tests::kubernetes::Plane;
 
-use super::{Scene, deployment, last};
+use super::{Scene, assert_cannot_tell, deployment, last};
 use crate::hand::{Called, Hand, PLAIN, plain, run_id};
 use crate::kills::{assert_one_release, is_pending};
 use crate::world::{SEEN, Start};
@@ -51,7 +51,7 @@ fn lived_through(outage: &Outage) {
 
     (outage.take)(&plane);
     let began = Instant::now();
-    Scene::assert_cannot_tell(&scene.hand, AWAY);
+    assert_cannot_tell(&scene.hand, AWAY);
     scene.until_unreadable();
     // A run that begins now ends with that cause.
     let called = scene.hand.call("create", "new", "1.0.0");
@@ -64,13 +64,13 @@ fn lived_through(outage: &Outage) {
         (world.last_run("follows")["state"] == "succeeded").then_some(())
     });
     assert!(began.elapsed() < RIGHT_AFTERWARDS, "{:?}", began.elapsed());
-    assert_eq!(world.status("follows"), "Running");
+    world.becomes("follows", "Running");
     scene.assert_only_unreadable(1);
 
     // helm may well go on until it is killed.
     let called = waiting.end();
     assert!(called.code == Some(1) && is_away(&called), "{called:?}");
-    assert!(called.took < CALL + RIGHT_AFTERWARDS, "{called:?}");
+    assert!(called.took < CALL + Duration::from_mins(1), "{called:?}");
     assert_eq!(scene.hand.processes("hooked"), []);
     let was_pending = is_pending(&world.namespace, "hooked");
     eprintln!("after {:?}: {}; left pending: {was_pending}", called.took, called.cause());

@@ -344,7 +344,7 @@ const LATE: &str = "context deadline exceeded";
 
 /// Whether a complaint is about the way to the server, or about rights, rather than about what was asked.
 fn has_no_answer(stderr: &str) -> bool {
-    const SIGNS: [&str; 21] = [
+    const SIGNS: [&str; 22] = [
         "Unable to connect to the server",
         "was refused - did you specify the right host",
         "TLS handshake timeout",
@@ -362,6 +362,7 @@ fn has_no_answer(stderr: &str) -> bool {
         "etcdserver: ",
         LATE,
         "(Timeout)",
+        "was unable to return a response in the time allotted",
         "(ServiceUnavailable)",
         "(Unauthorized)",
         "must be logged in to the server",
@@ -416,6 +417,8 @@ mod tests {
             "Unable to connect to the server: net/http: TLS handshake timeout",
             "Error from server (Forbidden): pods is forbidden: User \"u\" cannot list resource \"pods\"",
             "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            "error: error validating \"STDIN\": error validating data: the server was unable to return a response in the time \
+             allotted, but may still be processing the request",
             "error: error validating \"STDIN\": error validating data: unexpected error when reading response body. Please \
              retry. Original error: net/http: request canceled (Client.Timeout or context cancellation while reading body)",
         ] {
