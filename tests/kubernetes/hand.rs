@@ -26,6 +26,8 @@ pub(crate) struct Hand {
     path: OsString,
     kubeconfig: PathBuf,
     variables: Vec<(String, OsString)>,
+    /// The home of whoever calls, where kubectl keeps what it knows of the cluster.
+    user: PathBuf,
 }
 
 /// A call that was begun.
@@ -50,7 +52,8 @@ pub(crate) struct Called {
 }
 
 impl Hand {
-    /// A chart of the tests with these values on top, by the rights of an administrator. `settings` are lines of sections.
+    /// A chart of the tests with these values on top, by the rights of an administrator. `settings` are all others
+    /// than the chart.
     pub(crate) fn on(plane: &Plane, namespace: &Namespace, chart_name: &str, values: &Value, settings: &str) -> Self {
         // Several of them may work in one namespace.
         let folder = namespace.folder().join(Uuid::new_v4().simple().to_string());
@@ -59,12 +62,14 @@ impl Hand {
             namespace: namespace.name().to_owned(),
             path: plane.path(),
             kubeconfig: plane.kubeconfig().to_owned(),
-            variables: Vec::new(),
+            // What is not given is as the chart has it, not unset by a person.
+            variables: vec![
+                ("DM_WRAPPER_CHART__PATH".to_owned(), chart(chart_name).into()),
+                ("DM_WRAPPER_VALUES__DEFAULTS".to_owned(), "false".into()),
+            ],
+            user: namespace.folder().to_owned(),
             folder,
         };
-        // What is not given is as the chart has it, not unset by a person.
-        let settings =
-            format!("[values]\ndefaults = false\n[chart]\npath = \"{}\"\n{settings}", chart(chart_name).display());
         fs::write(hand.folder.join("hand.toml"), settings).expect("the folder is ours");
         fs::write(hand.folder.join("app.json"), "{}").expect("the folder is ours");
         fs::write(hand.folder.join("staging.json"), values.to_string()).expect("the folder is ours");
@@ -100,7 +105,7 @@ impl Hand {
         let mut command = Command::new(repository().join("wrappers/kubernetes").join(verb));
         command.args(["--project-name", "demo", "--base-domain", "staging.test", "--namespace", &self.namespace]);
         command.args(["--name", name, "--tag", tag]);
-        command.env_clear().env("PATH", &self.path).env("HOME", &self.folder).env("KUBECONFIG", &self.kubeconfig);
+        command.env_clear().env("PATH", &self.path).env("HOME", &self.user).env("KUBECONFIG", &self.kubeconfig);
         command.env("DM_WRAPPER_SETTINGS", self.folder.join("hand.toml"));
         command.env("DM_APP_VALUES", self.folder.join("app.json"));
         command.env("DM_STAGING_VALUES", self.folder.join("staging.json"));

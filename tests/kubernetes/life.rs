@@ -3,7 +3,7 @@
 mod expected;
 mod numbers;
 mod operators;
-mod own_namespaces;
+pub(crate) mod own_namespaces;
 pub(crate) mod seen;
 mod strangers;
 
@@ -30,7 +30,7 @@ pub(crate) struct Life<'a> {
     pub(crate) client: &'a Client,
     pub(crate) names: &'a [&'a str],
     /// The namespace of a staging by its name.
-    pub(crate) stands_in: &'a (dyn Fn(&str) -> String + Sync),
+    pub(crate) home: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl Life<'_> {
@@ -57,7 +57,7 @@ impl Life<'_> {
     pub(crate) fn certify(&self, name: &str) {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": {"name": format!("{name}-tls"), "namespace": (self.stands_in)(name)},
+            "metadata": {"name": format!("{name}-tls"), "namespace": (self.home)(name)},
             "stringData": {"tls.crt": "certificate", "tls.key": "key"},
         });
         self.client.apply(&secret.to_string());
@@ -69,7 +69,7 @@ impl Life<'_> {
             self.names.iter().map(|name| ((*name).to_owned(), self.run_of(name))).collect();
         let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for name in self.names {
-            wanted.entry((self.stands_in)(name)).or_default().extend(lines(name));
+            wanted.entry((self.home)(name)).or_default().extend(lines(name));
         }
         for (namespace, mut wanted) in wanted {
             wanted.sort();
@@ -94,8 +94,8 @@ impl Life<'_> {
 
     /// The run that has applied it last.
     fn run_of(&self, name: &str) -> String {
-        let stands_in = (self.stands_in)(name);
-        let deployment = self.client.find("deployment", &stands_in, &format!("{name}-web"));
+        let home = (self.home)(name);
+        let deployment = self.client.find("deployment", &home, &format!("{name}-web"));
         deployment
             .map(|found| found["metadata"]["annotations"]["dm/run"].as_str().unwrap_or_default().to_owned())
             .unwrap_or_default()
@@ -130,7 +130,7 @@ impl Life<'_> {
 
     /// UIDs of all claims, and the volumes that they are bound to.
     fn claims(&self) -> Vec<(String, Value)> {
-        let of = |name: &&str| self.client.get("pvc", &(self.stands_in)(name), "");
+        let of = |name: &&str| self.client.get("pvc", &(self.home)(name), "");
         let mut claims: Vec<(String, Value)> = self
             .names
             .iter()
@@ -166,9 +166,10 @@ fn three_stagings_live_side_by_side_in_one_namespace() {
     let shared = start.namespace().name().to_owned();
     let volumes = NAMES.map(|name| Life::volumes(&start, name, &shared));
     let world = start.start();
-    let stands_in = |_: &str| shared.clone();
-    let life = Life { world: &world, client: &plane, names: &NAMES, stands_in: &stands_in };
+    let home = |_: &str| shared.clone();
+    let life = Life { world: &world, client: &plane, names: &NAMES, home: &home };
     life.live();
+    assert_eq!(world.status("pr-1"), "Running");
     assert_eq!(world.info("pr-1")["links"][0]["url"], "https://pr-1.staging.test/");
 
     let neighbours = || Seen::of(&plane, &shared).versions(&["pr-10", "pr-1-a"]);

@@ -12,5 +12,6 @@ mod life;
 mod outages;
 mod plane;
 mod program;
+mod rights;
 mod rollouts;
 mod world;

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use dm_tests::dms::{Dms, Setup, executable};
+use dm_tests::eventually::eventually_blocking;
 use dm_tests::kubernetes::{Namespace, Plane, chart};
 use dm_tests::postgres::Database;
 use serde_json::Value;
@@ -188,6 +189,11 @@ impl World {
     /// Its status.
     pub(crate) fn status(&self, name: &str) -> String {
         self.info(name)["status"].as_str().expect("a status is a text").to_owned()
+    }
+
+    /// Waits until it has this status: runs and stagings are read models of their own, and one may be behind the other.
+    pub(crate) fn becomes(&self, name: &str, status: &str) {
+        eventually_blocking(&format!("{name} is {status}"), SEEN, || (self.status(name) == status).then_some(()));
     }
 
     /// Its last run.

@@ -41,7 +41,7 @@ impl Seen {
     }
 
     /// UIDs and resource versions of everything of these stagings, by kind and name. The conditions of an autoscaler are
-    /// written anew by the cluster whenever it looks, so of that only the generation counts.
+    /// written anew by the cluster whenever it looks, so of that only what it is to do counts.
     pub(crate) fn versions(&self, stagings: &[&str]) -> BTreeMap<String, (String, String)> {
         let ours = |object: &&Value| {
             stagings.iter().any(|staging| {
