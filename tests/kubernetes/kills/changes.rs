@@ -22,7 +22,7 @@ case " $* " in
   *" patch "* | *" scale "* | *" delete "* | *" apply "* | " upgrade "*) ;;
   *) exec "$real" "$@" ;;
 esac
-change=${*//dm-values-[^ ]*/}
+change=${*//dm\/call=*/}
 if grep -qxF -e "$change" "$DM_TEST_CHANGES"; then exec "$real" "$@"; fi
 echo "$change" >> "$DM_TEST_CHANGES"
 "$real" "$@"

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Namespace, Plane, chart};
+use dm_tests::kubernetes::{Namespace, Plane, chart, run};
 use dm_tests::processes;
 use serde_json::Value;
 
@@ -137,13 +137,25 @@ fn another_helm_at_work_is_waited_for_and_left_alone() {
     assert_eq!(impatient.call("update", "busy", "1.0.0").code, Some(1));
     assert_eq!(revisions(&namespace, "busy"), before);
 
+    // It ends while it is waited for, and its release is nothing of DM: neither taken over nor removed.
     let mut brief = other_helm(&namespace, "brief", "done");
-    let called = hand.done("create", "brief", "2.0.0");
+    let called = hand.call("create", "brief", "2.0.0");
     assert!(brief.wait().unwrap().success());
     assert!(called.has_step("another helm is at work"), "{called:?}");
-    assert_one_release(&namespace, "brief");
-    assert_eq!(revisions(&namespace, "brief").len(), 2);
-    hand.until("check", "brief", "2.0.0");
+    let before = revisions(&namespace, "brief");
+    for verb in ["create", "delete", "cleanup"] {
+        let called = hand.call(verb, "brief", "2.0.0");
+        assert_eq!(called.code, Some(1), "{called:?}");
+        assert!(called.cause().starts_with("there is a helm release brief that DM did not make"), "{called:?}");
+    }
+    assert_eq!(revisions(&namespace, "brief"), before);
     let deployed = namespace.find("deployment", "brief-web").unwrap_or(Value::Null);
-    assert_eq!(deployed["spec"]["template"]["spec"]["containers"][0]["image"], "dm.test/ready:2.0.0");
+    assert_eq!(deployed["spec"]["replicas"], 1);
+
+    // Handed over as the sentence says, it is a staging like any other.
+    let secret = "sh.helm.release.v1.brief.v1";
+    run(namespace.kubectl().args(["label", "secret", secret, "dm/staging=brief"]));
+    hand.done("create", "brief", "2.0.0");
+    hand.until("check", "brief", "2.0.0");
+    assert_one_release(&namespace, "brief");
 }

@@ -21,6 +21,7 @@ mod yaml;
 use arguments::Arguments;
 use error::{Error, Result};
 use staging::Staging;
+use tools::stop;
 use verbs::check::Verdict;
 use verbs::{apply, archive, archive_check, check, cleanup, config_check, defaults, info, tags};
 
@@ -36,6 +37,7 @@ mod code {
 }
 
 fn main() -> ExitCode {
+    stop::listen();
     let mut arguments = std::env::args();
     let called = arguments.next().unwrap_or_default();
     let verb = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();

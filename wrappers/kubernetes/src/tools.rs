@@ -6,3 +6,4 @@ pub(crate) mod helm;
 pub(crate) mod kubectl;
 pub(crate) mod kubedog;
 pub(crate) mod process;
+pub(crate) mod stop;

@@ -11,6 +11,8 @@ pub(crate) const STAGING_LABEL: &str = "dm/staging";
 
 /// Annotations that a run leaves on what it has applied.
 pub(crate) const RUN_ANNOTATION: &str = "dm/run";
+/// The label of a release's revision that names the one call of helm that has made it.
+pub(crate) const CALL_LABEL: &str = "dm/call";
 pub(crate) const TAG_ANNOTATION: &str = "dm/tag";
 
 /// What helm writes on each object of a release.

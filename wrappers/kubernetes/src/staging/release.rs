@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::object::{RUN_ANNOTATION, STAGING_LABEL};
+use crate::cluster::object::{CALL_LABEL, RUN_ANNOTATION, STAGING_LABEL};
 use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
@@ -59,6 +59,14 @@ impl Revisions {
         row.label(STAGING_LABEL) == Some(&self.staging)
     }
 
+    /// Whether a call of ours has made it. helm hands the labels of a revision on to the next, so that of another's helm
+    /// names the same call as one before it.
+    fn is_of_our_helm(&self, row: &Row) -> bool {
+        let Some(call) = row.label(CALL_LABEL) else { return false };
+        let same = self.rows.iter().filter(|other| other.label(CALL_LABEL) == Some(call)).count();
+        self.names_us(row) && same == 1
+    }
+
     fn pending(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.label("status").is_some_and(|status| status.starts_with("pending-")))
     }
@@ -75,8 +83,7 @@ pub(crate) fn repair(staging: &Staging) -> Result<bool> {
     let mut said = false;
     loop {
         let revisions = Revisions::of(staging)?;
-        // Each run of ours names itself.
-        let is_ours = |row: &&Row| revisions.names_us(row) && row.label(RUN_ANNOTATION).is_some();
+        let is_ours = |row: &&Row| revisions.is_of_our_helm(row);
         for row in revisions.pending().filter(is_ours) {
             forget(staging, row)?;
         }
@@ -129,6 +136,20 @@ mod tests {
 
     fn revisions(rows: &[&str]) -> Revisions {
         Revisions { rows: rows.iter().filter_map(|row| Row::parse(row)).collect(), staging: "pr-1".to_owned() }
+    }
+
+    #[test]
+    fn another_helm_inherits_our_labels_and_is_not_ours() {
+        let row = |name: &str, call: &str, status: &str| {
+            format!("{name} helm.sh/release.v1 1 5s dm/call={call},dm/run=r,dm/staging=pr-1,status={status}")
+        };
+        let deployed = row("v1", "a", "deployed");
+        for (call, is_ours) in [("a", false), ("b", true)] {
+            let pending = row("v2", call, "pending-upgrade");
+            let revisions = revisions(&[&deployed, &pending]);
+            let found: Vec<bool> = revisions.pending().map(|row| revisions.is_of_our_helm(row)).collect();
+            assert_eq!(found, [is_ours], "call {call}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::cluster::object::Object;
 use crate::error::{Error, Result};
 use crate::say;
 use crate::tools::access::Access;
-use crate::tools::process;
+use crate::tools::{process, stop};
 
 /// It says nothing before this time is over: it sleeps for a second and a half before it looks at pods.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
@@ -59,6 +59,7 @@ impl Kubedog {
         let cannot =
             |error: std::io::Error| Error::failed(format!("{} cannot be started: {error}", self.program.display()));
         let mut child = command.spawn().map_err(cannot)?;
+        stop::begun(&child);
         if let Some(mut stdin) = child.stdin.take() {
             // What it does not read it does not need; one that hangs is not waited for.
             std::thread::spawn(move || stdin.write_all(request.to_string().as_bytes()));
@@ -87,6 +88,7 @@ impl Drop for Stream {
             let _ended_already = child.kill();
             let _reaped = child.wait();
         }
+        stop::ended(&child);
     }
 }
 

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use crate::error::{Error, Result};
 use crate::say;
+use crate::tools::stop;
 
 /// Bytes of an answer that are kept in memory; one that is longer is an error.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
@@ -119,6 +120,7 @@ impl Call {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| Error::failed(format!("{} cannot be started: {error}", self.program.display())))?;
+        stop::begun(&child);
         if let Some(mut stdin) = child.stdin.take() {
             let input = self.input;
             // A program that does not read its input says why with its exit code.
@@ -184,6 +186,7 @@ impl Running {
         loop {
             let ended = self.child.try_wait();
             if let Some(status) = ended.map_err(|error| Error::failed(format!("{} is lost: {error}", self.name)))? {
+                stop::ended(&self.child);
                 return Ok(Some(status));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -209,6 +212,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _reaped = self.child.wait();
+        stop::ended(&self.child);
     }
 }
 

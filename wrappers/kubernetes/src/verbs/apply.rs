@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use crate::arguments;
-use crate::cluster::object::{Object, RUN_ANNOTATION, STAGING_LABEL};
+use crate::cluster::object::{CALL_LABEL, Object, RUN_ANNOTATION, STAGING_LABEL};
 use crate::cluster::pods::{self, Pods};
 use crate::cluster::workload;
 use crate::error::{Error, Result};
@@ -25,6 +27,7 @@ use crate::tools::kubedog::Kubedog;
 use crate::tools::process::{Answer, End};
 use crate::values;
 use crate::values::Json;
+use crate::verbs::cleanup;
 
 /// Where it stands, in the staging's own object, what a run has forgotten.
 const FORGOTTEN: &str = "forgotten";
@@ -49,6 +52,8 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
         before = settled(staging)?;
     }
     let before = recalled(staging, before)?;
+    let own = before.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
+    cleanup::take_back(staging, own)?;
     custom::restore(staging)?;
     wake(staging, &before)?;
 
@@ -150,7 +155,8 @@ fn is_hopeless(staging: &Staging, sets: &[Object]) -> Result<bool> {
 
 /// One `helm upgrade --install`, with an eye on its hooks.
 fn upgrade(staging: &Staging, chart: &Chart, values: &str) -> Result<Release> {
-    let labels = format!("{STAGING_LABEL}={},{RUN_ANNOTATION}={}", staging.name(), staging.run);
+    let call = Uuid::new_v4();
+    let labels = format!("{STAGING_LABEL}={},{RUN_ANNOTATION}={},{CALL_LABEL}={call}", staging.name(), staging.run);
     let applied = Applied { release: staging.release(), chart: &chart.folder, values };
     let limit = Duration::from_secs(staging.settings.limits.helm);
     say::step("helm upgrade --install");

@@ -19,6 +19,9 @@ use crate::staging::{Staging, release};
 /// Where the list stands in the staging's own object.
 const KEY: &str = "cleanup";
 
+/// Who writes it there.
+const MANAGER: &str = "dm-cleanup";
+
 /// Between two looks at what is going.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -28,7 +31,7 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     let paths = Paths::find(&staging.kubectl)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
     let mut items = earlier(record.as_ref())?;
-    let found = belongings::find(staging, &paths)?;
+    let found = belongings::find(staging, &paths, !items.is_empty())?;
     let before = items.len();
     items.extend(found.items);
     let volumes = Volumes::of(staging, &items);
@@ -78,10 +81,16 @@ fn earlier(record: Option<&Object>) -> Result<Items> {
     Ok(items.into_iter().map(|item| (item.uid.clone(), item)).collect())
 }
 
+/// Takes back the list of a cleanup that somebody has given up: the staging lives again.
+pub(crate) fn take_back(staging: &Staging, own: Option<&Object>) -> Result<()> {
+    let is_begun = own.is_some_and(|own| !own.text(&format!("/data/{KEY}")).is_empty());
+    if is_begun { staging.kubectl.apply(MANAGER, &record::object(staging, KEY, "")) } else { Ok(()) }
+}
+
 fn write(staging: &Staging, items: &Items) -> Result<()> {
     let list: Vec<&Item> = items.values().collect();
     let text = serde_json::to_string(&list).map_err(|error| Error::failed(format!("no list can be made: {error}")))?;
-    staging.kubectl.apply("dm-cleanup", &record::object(staging, KEY, &text))
+    staging.kubectl.apply(MANAGER, &record::object(staging, KEY, &text))
 }
 
 /// The rank of custom kinds: whoever acts on them must not go before them.
