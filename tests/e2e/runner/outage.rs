@@ -53,6 +53,14 @@ async fn a_database_that_is_away_for_20_s_is_told_meanwhile_and_missed_by_nobody
         staging.activity.filter(|activity| activity.attempt == 1)
     })
     .await;
+    // Output is committed without waiting for the disk, and a crash may take the last of it.
+    eventually("what it printed is stored", SOON, async || {
+        (world.output(&run, 0).await.0 == b"before\n"[..]).then_some(())
+    })
+    .await;
+    let pool = sqlx::PgPool::connect(&cluster.url()).await.expect("it runs");
+    sqlx::query("CHECKPOINT").execute(&pool).await.expect("it is on the disk");
+    pool.close().await;
 
     cluster.crash();
     let away = Instant::now();
