@@ -191,19 +191,12 @@ fn why(staging: &Staging, answer: &Answer, unanswered: Option<Error>) -> Error {
     }
 }
 
-/// Hooks are of the staging too. One that goes when it has ended may be gone.
+/// Hooks are of the staging too, unless one of that name is somebody else's: helm puts no mark on them.
 fn mark_hooks(staging: &Staging, release: &Release) -> Result<()> {
-    if release.hooks.is_empty() {
-        return Ok(());
-    }
-    let live = staging.kubectl.live(&release.hooks)?;
-    let live: Vec<Object> = live.into_iter().filter(|hook| !hook.is_dying()).collect();
-    match staging.kubectl.merge_into(&live, &staging.mark()) {
-        Ok(_) => Ok(()),
-        // It went while it was being marked.
-        Err(Error::Failed(words)) if words.contains("(NotFound)") => Ok(()),
-        Err(error) => Err(error),
-    }
+    let mut hooks = staging.kubectl.live(&release.hooks)?;
+    hooks
+        .retain(|hook| !hook.is_dying() && !hook.is_of_another(staging.name(), staging.release(), staging.namespace()));
+    staging.kubectl.merge_into(&hooks, &staging.mark()).map(drop)
 }
 
 /// Numbers of replicas as they were before the delete, and cron jobs that were suspended by it.
