@@ -15,6 +15,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+
 use client::Client;
 use repository::Repository;
 
@@ -26,10 +28,12 @@ const CALL: Duration = Duration::from_secs(10);
 const MOST_TAGS: usize = 10_000;
 const MOST_PAGES: usize = 100;
 
-/// Where tags are listed, and which of them.
-#[derive(Debug, Clone)]
+/// Where tags are listed, and which of them: a section of the settings.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Registry {
-    /// `registry.example.org/team/app`.
+    /// `registry.example.org/team/app`; empty where there is none.
     pub(crate) repository: String,
     /// Whether to ask without TLS. A registry of this machine is asked so without it, unless it has a `ca`.
     pub(crate) plain_http: bool,
@@ -39,19 +43,6 @@ pub(crate) struct Registry {
     pub(crate) credentials: Option<PathBuf>,
     /// What the whole tag must look like: `*` is any text, `?` any character.
     pub(crate) pattern: Option<String>,
-    /// Most tags that are listed.
-    pub(crate) limit: usize,
-}
-
-/// One line of what the verb `tags` prints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tag {
-    /// The tag itself.
-    pub(crate) name: String,
-    /// Empty: a registry keeps no words about a tag.
-    pub(crate) label: String,
-    /// Empty: to know it, each image had to be asked, one after the other.
-    pub(crate) created: String,
 }
 
 /// Why there are no tags.
@@ -124,19 +115,18 @@ pub(crate) enum TagsError {
 }
 
 /// The tags that contain `query`, those that look newest first. No more than the registry's first 10,000 are looked at.
-pub(crate) fn list(registry: &Registry, query: &str) -> Result<Vec<Tag>, TagsError> {
+pub(crate) fn list(registry: &Registry, query: &str) -> Result<Vec<String>, TagsError> {
     list_until(registry, query, Instant::now() + TIME)
 }
 
-fn list_until(registry: &Registry, query: &str, deadline: Instant) -> Result<Vec<Tag>, TagsError> {
+fn list_until(registry: &Registry, query: &str, deadline: Instant) -> Result<Vec<String>, TagsError> {
     let repository = Repository::parse(&registry.repository)?;
     let mut tags = read_all(&mut Client::new(&repository, registry, deadline)?, &repository)?;
     let fits = |tag: &str| registry.pattern.as_deref().is_none_or(|pattern| order::matches(pattern, tag));
     tags.retain(|tag| is_tag(tag) && tag.contains(query) && fits(tag));
     tags.sort_unstable_by(|one, other| order::newest_first(one, other));
     tags.dedup();
-    tags.truncate(registry.limit);
-    Ok(tags.into_iter().map(|name| Tag { name, label: String::new(), created: String::new() }).collect())
+    Ok(tags)
 }
 
 fn read_all(client: &mut Client<'_>, repository: &Repository) -> Result<Vec<String>, TagsError> {

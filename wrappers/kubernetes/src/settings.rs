@@ -13,6 +13,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
+use crate::registry::Registry;
 use crate::values::{self, Layout};
 
 /// What the variables start with.
@@ -123,18 +124,6 @@ pub(crate) struct Cleanup {
 pub(crate) struct Custom {
     pub(crate) archive: String,
     pub(crate) restore: String,
-}
-
-/// Where tags are listed.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Registry {
-    pub(crate) repository: String,
-    pub(crate) plain_http: bool,
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) credentials: Option<PathBuf>,
-    pub(crate) pattern: Option<String>,
 }
 
 impl Default for Settings {

@@ -11,14 +11,7 @@ use super::{list, names, registry, said};
 use crate::registry::{Registry, list_until};
 
 fn at(address: SocketAddr) -> Registry {
-    Registry {
-        repository: format!("{address}/team/app"),
-        plain_http: false,
-        ca: None,
-        credentials: None,
-        pattern: None,
-        limit: 1000,
-    }
+    Registry { repository: format!("{address}/team/app"), ..Registry::default() }
 }
 
 #[test]
