@@ -16,6 +16,7 @@ mod staging;
 mod tools;
 mod values;
 mod verbs;
+mod wait;
 mod yaml;
 
 use arguments::Arguments;

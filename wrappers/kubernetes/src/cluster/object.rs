@@ -94,6 +94,11 @@ impl Object {
         !self.text("/metadata/deletionTimestamp").is_empty()
     }
 
+    /// Whether it has the kind and the name of another, as a live object has those of its manifest.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.kind(), self.group(), self.name()) == (other.kind(), other.group(), other.name())
+    }
+
     /// UIDs of what it belongs to.
     pub(crate) fn owners(&self) -> impl Iterator<Item = &str> {
         self.list("/metadata/ownerReferences").iter().filter_map(|owner| owner["uid"].as_str())
@@ -105,16 +110,16 @@ impl Object {
     }
 
     /// Whether it says of itself that it belongs to another staging or another release.
-    pub(crate) fn is_of_another(&self, staging: &str, release: &str, namespace: &str) -> bool {
+    pub(crate) fn is_of_another(&self, staging: &str, namespace: &str) -> bool {
         self.label(STAGING_LABEL).is_some_and(|other| other != staging)
-            || (self.annotation(RELEASE_NAME).is_some() && !self.is_of_release(release, namespace))
+            || (self.annotation(RELEASE_NAME).is_some() && !self.is_of_release(staging, namespace))
     }
 
     /// Whether it says of itself that it was made for this staging: by our label, by helm, or as a hook, which helm does not
     /// annotate with its release.
-    pub(crate) fn is_marked(&self, staging: &str, release: &str, namespace: &str) -> bool {
+    pub(crate) fn is_marked(&self, staging: &str, namespace: &str) -> bool {
         self.label(STAGING_LABEL) == Some(staging)
-            || self.is_of_release(release, namespace)
+            || self.is_of_release(staging, namespace)
             || self.annotation("helm.sh/hook").is_some()
     }
 
@@ -194,16 +199,16 @@ mod tests {
             Object(json!({"metadata": {"labels": labels, "annotations": annotations}}))
         };
         let release = |name: &str, namespace: &str| json!({RELEASE_NAME: name, RELEASE_NAMESPACE: namespace});
-        assert!(!object(json!({}), json!({})).is_of_another("pr-1", "pr-1", "n"));
-        assert!(!object(json!({STAGING_LABEL: "pr-1"}), release("pr-1", "n")).is_of_another("pr-1", "pr-1", "n"));
-        assert!(object(json!({STAGING_LABEL: "pr-10"}), json!({})).is_of_another("pr-1", "pr-1", "n"));
-        assert!(object(json!({}), release("pr-1", "other")).is_of_another("pr-1", "pr-1", "n"));
+        assert!(!object(json!({}), json!({})).is_of_another("pr-1", "n"));
+        assert!(!object(json!({STAGING_LABEL: "pr-1"}), release("pr-1", "n")).is_of_another("pr-1", "n"));
+        assert!(object(json!({STAGING_LABEL: "pr-10"}), json!({})).is_of_another("pr-1", "n"));
+        assert!(object(json!({}), release("pr-1", "other")).is_of_another("pr-1", "n"));
     }
 
     #[test]
     fn only_what_says_so_was_made_for_a_staging() {
         let is_marked = |labels: Value, annotations: Value| {
-            Object(json!({"metadata": {"labels": labels, "annotations": annotations}})).is_marked("pr-1", "pr-1", "n")
+            Object(json!({"metadata": {"labels": labels, "annotations": annotations}})).is_marked("pr-1", "n")
         };
         let release = |name: &str| json!({RELEASE_NAME: name, RELEASE_NAMESPACE: "n"});
         assert!(is_marked(json!({STAGING_LABEL: "pr-1"}), json!({})) && is_marked(json!({}), release("pr-1")));

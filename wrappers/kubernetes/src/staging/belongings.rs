@@ -92,7 +92,7 @@ impl Search<'_> {
         let is_record = object.kind() == "ConfigMap" && object.name() == record::name(staging);
         let is_release = object.text("/type") == "helm.sh/release.v1";
         // Both are needed until all the rest has gone, and what belongs to another object goes with it.
-        if is_record || is_release || object.is_of_another(staging.name(), staging.release(), staging.namespace()) {
+        if is_record || is_release || object.is_of_another(staging.name(), staging.namespace()) {
             return Ok(());
         }
         let item = Item {
@@ -125,7 +125,7 @@ impl Search<'_> {
             }
         }
         for object in staging.kubectl.live(&self.manifest)? {
-            if object.is_marked(staging.name(), staging.release(), staging.namespace()) {
+            if object.is_marked(staging.name(), staging.namespace()) {
                 self.take(object)?;
             }
         }

@@ -38,8 +38,7 @@ fn made(staging: &Staging, release: &Release, begun: &str) -> Result<Option<Stri
     let live = staging.kubectl.live(&wanted)?;
     let pods = Pods::of(&staging.kubectl, &live)?;
     for object in &live {
-        let is_it = |wanted: &&Object| wanted.kind() == object.kind() && wanted.name() == object.name();
-        let Some(images) = wanted.iter().find(is_it).map(record::images) else { continue };
+        let Some(images) = wanted.iter().find(|wanted| wanted.is_same(object)).map(record::images) else { continue };
         let fresh = pods.newest(object).filter(|pod| created(pod).as_str() >= begun && record::images(pod) == images);
         let mut troubles = fresh.filter_map(|pod| pods::trouble(pod, staging.settings.limits.restarts));
         if let Some(trouble) = troubles.find(|trouble| trouble.is_final) {

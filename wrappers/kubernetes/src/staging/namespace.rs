@@ -1,31 +1,28 @@
 //! The namespace of a staging, where each has one of its own.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use crate::cluster::object::{Object, STAGING_LABEL};
 use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
-
-/// Between two looks at one that is going.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::wait;
 
 /// Makes it, if stagings have namespaces of their own and it is not there. One that is going is waited for.
 pub(crate) fn ensure(staging: &Staging) -> Result<()> {
     if !staging.has_own_namespace() {
         return Ok(());
     }
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
-    while let Some(namespace) = find(staging)? {
-        if !namespace.is_dying() {
-            return Ok(());
+    let there = wait::until(wait::deadline(staging.settings.limits.removal), || {
+        let found = find(staging)?;
+        Ok(found.as_ref().is_none_or(|namespace| !namespace.is_dying()).then_some(found.is_some()))
+    })?;
+    match there {
+        Some(true) => return Ok(()),
+        Some(false) => {}
+        None => {
+            return Err(Error::Failed(format!("namespace {} is still going; try again later", staging.namespace())));
         }
-        if Instant::now() >= deadline {
-            return Err(Error::Failed(format!("namespace {} is still going; try again later", namespace.name())));
-        }
-        std::thread::sleep(LOOK);
     }
     say::step(&format!("creating namespace {}", staging.namespace()));
     staging.kubectl.apply(

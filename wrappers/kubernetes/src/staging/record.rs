@@ -18,6 +18,16 @@ pub(crate) fn name(staging: &Staging) -> String {
     format!("dm.{}", staging.name())
 }
 
+/// It, among what the staging has.
+pub(crate) fn own<'a>(staging: &Staging, objects: &'a [Object]) -> Option<&'a Object> {
+    objects.iter().find(|object| object.kind() == "ConfigMap" && object.name() == name(staging))
+}
+
+/// What stands below a key of it.
+pub(crate) fn text<'a>(own: Option<&'a Object>, key: &str) -> Option<&'a str> {
+    own.map(|own| own.text(&format!("/data/{key}"))).filter(|text| !text.is_empty())
+}
+
 /// What the last run has applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -54,12 +64,11 @@ impl Record {
         }
     }
 
-    /// Reads it off the staging's own object.
-    pub(crate) fn read(object: &Object) -> Result<Self> {
-        serde_json::from_str(object.text(&format!("/data/{KEY}"))).map_err(|error| {
-            Error::cannot_tell(format!(
-                "{object} does not say what was applied: {error}; the next update writes it anew"
-            ))
+    /// Reads it off the staging's own object; nothing if nothing was applied.
+    pub(crate) fn read(own: Option<&Object>) -> Result<Option<Self>> {
+        let Some(text) = text(own, KEY) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|error| {
+            Error::cannot_tell(format!("it cannot be read what was applied: {error}; the next update writes it anew"))
         })
     }
 

@@ -3,16 +3,12 @@
 //! helm refuses to touch a pending release for ever. The record of a revision of ours that a killed helm has left is
 //! removed, and the next upgrade starts over; what it had made already is adopted by it.
 
-use std::time::{Duration, Instant};
-
 use crate::cluster::object::{CALL_LABEL, RUN_ANNOTATION, STAGING_LABEL};
 use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
 use crate::tools::kubectl::Row;
-
-/// Between two looks at another helm.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::wait;
 
 /// What is known of a release without opening it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,25 +75,24 @@ pub(crate) fn must_be_ours(staging: &Staging) -> Result<()> {
 
 /// Makes the release ready for an upgrade. True if another helm was at work on it meanwhile.
 pub(crate) fn repair(staging: &Staging) -> Result<bool> {
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.other_helm);
-    let mut said = false;
-    loop {
+    let mut other: Option<Row> = None;
+    let ready = wait::until(wait::deadline(staging.settings.limits.other_helm), || {
         let revisions = Revisions::of(staging)?;
-        let is_ours = |row: &&Row| revisions.is_of_our_helm(row);
-        for row in revisions.pending().filter(is_ours) {
+        let (ours, others): (Vec<&Row>, Vec<&Row>) = revisions.pending().partition(|row| revisions.is_of_our_helm(row));
+        for row in ours {
             forget(staging, row)?;
         }
-        let Some(other) = revisions.pending().find(|row| !is_ours(row)) else {
-            return revisions.foreign().map_or(Ok(said), |words| Err(Error::Failed(words)));
-        };
-        if Instant::now() >= deadline {
-            return Err(Error::Failed(busy(other)));
-        }
-        if !said {
+        let Some(row) = others.first() else { return Ok(Some(revisions.foreign())) };
+        if other.is_none() {
             say::step("another helm is at work on this release; waiting for it");
-            said = true;
         }
-        std::thread::sleep(LOOK);
+        other = Some((*row).clone());
+        Ok(None)
+    })?;
+    match (ready, other) {
+        (Some(None), other) => Ok(other.is_some()),
+        (Some(Some(foreign)), _) => Err(Error::Failed(foreign)),
+        (None, other) => Err(Error::Failed(other.as_ref().map(busy).unwrap_or_default())),
     }
 }
 

@@ -125,14 +125,12 @@ impl Followed<'_> {
     }
 
     fn is_wanted(&self, object: &Object) -> bool {
-        self.wanted.iter().any(|wanted| wanted.kind() == object.kind() && wanted.name() == object.name())
+        self.wanted.iter().any(|wanted| wanted.is_same(object))
     }
 
     /// What the manifest has and the cluster has not. A job may be gone because it has ended.
     fn absent(&self, live: &[Object]) -> Vec<String> {
-        let is_there = |wanted: &Object| {
-            live.iter().any(|object| object.kind() == wanted.kind() && object.name() == wanted.name())
-        };
+        let is_there = |wanted: &Object| live.iter().any(|object| object.is_same(wanted));
         let absent = self.wanted.iter().filter(|wanted| wanted.kind() != "Job" && !is_there(wanted));
         absent.map(|wanted| format!("{wanted} (not there)")).collect()
     }

@@ -84,7 +84,7 @@ impl Kubectl {
 
     fn looked(&self, arguments: &[&str]) -> Result<Vec<Object>> {
         let answer = succeeded(self.call(arguments).run()?, &said(arguments))?;
-        object::parse(&answer.stdout).map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))
+        objects_of(&answer)
     }
 
     /// What there is of these resources, and those that we may not list. Whatever else goes wrong leaves no answer at all.
@@ -97,9 +97,7 @@ impl Kubectl {
         let forbidden: Vec<String> = complaints.iter().filter_map(|line| forbidden_resource(line)).collect();
         let partial = answer.end == End::Exited(1) && only_rights && !answer.stdout.is_empty();
         let answer = if partial { answer } else { succeeded(answer, &said(&arguments))? };
-        let objects = object::parse(&answer.stdout)
-            .map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))?;
-        Ok((objects, forbidden))
+        Ok((objects_of(&answer)?, forbidden))
     }
 
     /// The events about an object.
@@ -115,8 +113,7 @@ impl Kubectl {
             let arguments = ["get", "-f", "-", "--ignore-not-found", "--output", "json", "--namespace", namespace];
             let call = self.call_for(objects.len(), &arguments).input(list_of(&objects));
             let answer = succeeded(call.run()?, "kubectl get")?;
-            let objects = object::parse(&answer.stdout);
-            found.extend(objects.map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))?);
+            found.extend(objects_of(&answer)?);
         }
         Ok(found)
     }
@@ -267,6 +264,10 @@ impl Row {
 fn list_of(objects: &[&Object]) -> String {
     let items: Vec<&Value> = objects.iter().map(|object| &object.0).collect();
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+fn objects_of(answer: &Answer) -> Result<Vec<Object>> {
+    object::parse(&answer.stdout).map_err(|error| Error::cannot_tell(format!("kubectl printed no JSON: {error}")))
 }
 
 /// `kubectl patch -f` prints one object after the other.

@@ -1,6 +1,6 @@
 //! `create`, `update` and `restore`: all three make what should be, whatever was there before.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ use crate::tools::process::{Answer, End};
 use crate::values;
 use crate::values::Json;
 use crate::verbs::cleanup;
+use crate::wait;
 
 /// Where it stands, in the staging's own object, what a run has forgotten.
 const FORGOTTEN: &str = "forgotten";
@@ -52,8 +53,7 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
         before = settled(staging)?;
     }
     let before = recalled(staging, before)?;
-    let own = before.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
-    cleanup::take_back(staging, own)?;
+    cleanup::take_back(staging, record::own(staging, &before))?;
     custom::restore(staging)?;
     wake(staging, &before)?;
 
@@ -78,20 +78,18 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
 
 /// What there is, when nothing of it is on its way out: what is applied to such an object goes with it.
 fn settled(staging: &Staging) -> Result<Vec<Object>> {
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
-    let mut said = false;
-    loop {
+    let mut going = None;
+    let found = wait::until(wait::deadline(staging.settings.limits.removal), || {
         let objects = staging.kubectl.list(NUMBERED, &staging.selector())?;
-        let Some(going) = objects.iter().find(|object| object.is_dying()) else { return Ok(objects) };
-        if Instant::now() >= deadline {
-            return Err(Error::Failed(format!("{going} is still going; try again when it has gone")));
+        let Some(now) = objects.iter().find(|object| object.is_dying()) else { return Ok(Some(objects)) };
+        if going.is_none() {
+            say::step(&format!("waiting for {now} to go"));
         }
-        if !said {
-            say::step(&format!("waiting for {going} to go"));
-            said = true;
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
+        going = Some(now.to_string());
+        Ok(None)
+    })?;
+    let words = || format!("{} is still going; try again when it has gone", going.unwrap_or_default());
+    found.ok_or_else(|| Error::Failed(words()))
 }
 
 /// What was seen when the mark was put on it, unless replicas were set since.
@@ -132,18 +130,15 @@ fn wake(staging: &Staging, before: &[Object]) -> Result<()> {
         say::step(&format!("bringing {set} back to {}", memory.replicas));
         staging.kubectl.scale(workload::resource(set), set.name(), memory.replicas)?;
     }
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.wake);
-    loop {
+    wait::until(wait::deadline(staging.settings.limits.wake), || {
         let live = staging.kubectl.list("statefulsets.apps", &staging.selector())?;
         let live: Vec<Object> =
             live.into_iter().filter(|object| sets.iter().any(|(set, _)| set.uid() == object.uid())).collect();
-        let waiting: Vec<&Object> = live.iter().filter(|set| !workload::standing(set).settled).collect();
+        let are_ready = live.iter().all(|set| workload::standing(set).settled);
         // One that does not start as it was may well start as it is to become.
-        if waiting.is_empty() || Instant::now() >= deadline || is_hopeless(staging, &live)? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_secs(1));
-    }
+        Ok((are_ready || is_hopeless(staging, &live)?).then_some(()))
+    })
+    .map(drop)
 }
 
 fn is_hopeless(staging: &Staging, sets: &[Object]) -> Result<bool> {
@@ -194,16 +189,14 @@ fn why(staging: &Staging, answer: &Answer, unanswered: Option<Error>) -> Error {
 /// Hooks are of the staging too, unless one of that name is somebody else's: helm puts no mark on them.
 fn mark_hooks(staging: &Staging, release: &Release) -> Result<()> {
     let mut hooks = staging.kubectl.live(&release.hooks)?;
-    hooks
-        .retain(|hook| !hook.is_dying() && !hook.is_of_another(staging.name(), staging.release(), staging.namespace()));
+    hooks.retain(|hook| !hook.is_dying() && !hook.is_of_another(staging.name(), staging.namespace()));
     staging.kubectl.merge_into(&hooks, &staging.mark()).map(drop)
 }
 
 /// Numbers of replicas as they were before the delete, and cron jobs that were suspended by it.
 fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[Object]) -> Result<()> {
     for object in live.iter().filter(|object| workload::is_scalable(object)) {
-        let same = |other: &&Object| other.kind() == object.kind() && other.name() == object.name();
-        let Some(wanted) = release.manifest.iter().find(same) else { continue };
+        let Some(wanted) = release.manifest.iter().find(|wanted| wanted.is_same(object)) else { continue };
         let memory = before.iter().find(|before| before.uid() == object.uid()).and_then(Memory::of);
         if let Some(replicas) =
             memory::number_after(object, wanted, memory, workload::least(&release.manifest, object).unwrap_or(1))
@@ -228,10 +221,8 @@ fn bring_back(staging: &Staging, release: &Release, live: &[Object], before: &[O
 
 /// What there is, with what an earlier attempt of this very run has forgotten when it was done.
 fn recalled(staging: &Staging, mut before: Vec<Object>) -> Result<Vec<Object>> {
-    let own = before.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
-    let text = own.map(|own| own.text(&format!("/data/{FORGOTTEN}")).to_owned()).unwrap_or_default();
-    if !text.is_empty() {
-        let forgotten: Forgotten = serde_json::from_str(&text)
+    if let Some(text) = record::text(record::own(staging, &before), FORGOTTEN) {
+        let forgotten: Forgotten = serde_json::from_str(text)
             .map_err(|error| Error::failed(format!("what an earlier run has forgotten cannot be read: {error}")))?;
         forgotten.recall(&staging.run, &mut before);
     }

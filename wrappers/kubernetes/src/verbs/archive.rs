@@ -61,9 +61,8 @@ fn mark<'a>(staging: &Staging, objects: impl Iterator<Item = &'a Object>) -> Res
 
 /// Somebody else may have made another object of a name of the release since.
 fn made_for(staging: &Staging, live: Vec<Object>) -> Vec<Object> {
-    let (name, release, namespace) = (staging.name(), staging.release(), staging.namespace());
-    let ours =
-        |object: &Object| object.is_marked(name, release, namespace) && !object.is_of_another(name, release, namespace);
+    let (name, namespace) = (staging.name(), staging.namespace());
+    let ours = |object: &Object| object.is_marked(name, namespace) && !object.is_of_another(name, namespace);
     live.into_iter().filter(ours).collect()
 }
 
@@ -108,7 +107,7 @@ fn stop(staging: &Staging, object: &Object, manifest: &[Object]) -> Result<()> {
     if replicas == 0 {
         return Ok(());
     }
-    let wanted = manifest.iter().find(|other| other.kind() == object.kind() && other.name() == object.name());
+    let wanted = manifest.iter().find(|other| other.is_same(object));
     let chart = wanted.and_then(|wanted| wanted.number("/spec/replicas"));
     say::step(&format!("{object} from {replicas} to 0 replicas"));
     let resource = workload::resource(object);

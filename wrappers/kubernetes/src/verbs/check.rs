@@ -33,12 +33,10 @@ pub(crate) fn check(staging: &Staging) -> Result<Verdict> {
     let tag = staging.given.needs_tag()?;
     let kinds = format!("configmaps,{WORKLOADS},pods,{AUTOSCALERS}");
     let objects = staging.kubectl.list(&kinds, &staging.selector())?;
-    let record = objects.iter().find(|object| object.kind() == "ConfigMap" && object.name() == record::name(staging));
-    let Some(record) = record.filter(|record| !record.text("/data/applied").is_empty()) else {
+    let Some(record) = Record::read(record::own(staging, &objects))? else {
         let words = format!("nothing of {} was applied in namespace {}", staging.name(), staging.namespace());
         return Ok(Verdict::Failing(words));
     };
-    let record = Record::read(record)?;
     let live =
         |wanted: &Workload| objects.iter().find(|object| object.kind() == wanted.kind && object.name() == wanted.name);
     let (mut bad, mut serving) = (Vec::new(), 0);

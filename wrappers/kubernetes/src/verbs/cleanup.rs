@@ -4,7 +4,7 @@
 //! was, and a new object of an old name is safe.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cluster::object::{Object, STAGING_LABEL};
 use crate::cluster::paths::Paths;
@@ -15,15 +15,13 @@ use crate::staging::custom;
 use crate::staging::namespace;
 use crate::staging::record;
 use crate::staging::{Staging, release};
+use crate::wait;
 
 /// Where the list stands in the staging's own object.
 const KEY: &str = "cleanup";
 
 /// Who writes it there.
 const MANAGER: &str = "dm-cleanup";
-
-/// Between two looks at what is going.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Removes all.
 pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
@@ -41,7 +39,7 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     say::step(&format!("removing {} objects of {}", items.len(), staging.name()));
     let (first, rest): (Items, Items) = items.clone().into_iter().partition(|(_, item)| rank(item) <= CUSTOM);
     let mut problems = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+    let deadline = wait::deadline(staging.settings.limits.removal);
     let mut going = remove_all(staging, &first, &mut problems)?;
     if going.values().any(|item| rank(item) == CUSTOM) {
         // Their operator may be of this very staging, and goes next.
@@ -71,10 +69,7 @@ type Items = BTreeMap<String, Item>;
 
 /// The list of a cleanup that did not come to its end.
 fn earlier(record: Option<&Object>) -> Result<Items> {
-    let text = record.map(|record| record.text(&format!("/data/{KEY}"))).unwrap_or_default();
-    if text.is_empty() {
-        return Ok(BTreeMap::new());
-    }
+    let Some(text) = record::text(record, KEY) else { return Ok(Items::new()) };
     let items: Vec<Item> = serde_json::from_str(text)
         .map_err(|error| Error::failed(format!("the list of an earlier cleanup cannot be read: {error}")))?;
     say::step("going on with a cleanup that was interrupted");
@@ -83,8 +78,11 @@ fn earlier(record: Option<&Object>) -> Result<Items> {
 
 /// Takes back the list of a cleanup that somebody has given up: the staging lives again.
 pub(crate) fn take_back(staging: &Staging, own: Option<&Object>) -> Result<()> {
-    let is_begun = own.is_some_and(|own| !own.text(&format!("/data/{KEY}")).is_empty());
-    if is_begun { staging.kubectl.apply(MANAGER, &record::object(staging, KEY, "")) } else { Ok(()) }
+    if record::text(own, KEY).is_some() {
+        staging.kubectl.apply(MANAGER, &record::object(staging, KEY, ""))
+    } else {
+        Ok(())
+    }
 }
 
 fn write(staging: &Staging, items: &Items) -> Result<()> {
@@ -133,19 +131,17 @@ fn remove_all(staging: &Staging, items: &Items, problems: &mut Vec<String>) -> R
 
 /// Until all of it is gone: finalizers have their say, and pods their grace. What is left then is the answer.
 fn wait_for(staging: &Staging, paths: &Paths, items: &Items, deadline: Instant) -> Result<Vec<Object>> {
-    let mut said = 0;
-    loop {
-        let left = still_there(staging, paths, items)?;
-        if left.is_empty() || Instant::now() >= deadline {
-            return Ok(left);
+    let mut left = Vec::new();
+    wait::until(deadline, || {
+        let now = still_there(staging, paths, items)?;
+        if !now.is_empty() && now.len() != left.len() {
+            let first: Vec<String> = now.iter().take(3).map(ToString::to_string).collect();
+            say::step(&format!("waiting for {} objects to go: {}", now.len(), first.join(", ")));
         }
-        if left.len() != said {
-            said = left.len();
-            let first: Vec<String> = left.iter().take(3).map(ToString::to_string).collect();
-            say::step(&format!("waiting for {said} objects to go: {}", first.join(", ")));
-        }
-        std::thread::sleep(LOOK);
-    }
+        left = now;
+        Ok(left.is_empty().then_some(()))
+    })?;
+    Ok(left)
 }
 
 fn still_there(staging: &Staging, paths: &Paths, items: &Items) -> Result<Vec<Object>> {
@@ -211,18 +207,14 @@ impl Volumes {
                 Err(error) => problems.push(format!("{volume}: {error}")),
             }
         }
-        let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
+        let deadline = wait::deadline(staging.settings.limits.removal);
         for volume in self.deleted {
-            while staging
-                .kubectl
-                .named("persistentvolumes", volume.name())?
-                .is_some_and(|now| now.uid() == volume.uid())
-            {
-                if Instant::now() >= deadline {
-                    problems.push(format!("{volume} is to be deleted by its storage, and is still there"));
-                    break;
-                }
-                std::thread::sleep(LOOK);
+            let gone = wait::until(deadline, || {
+                let now = staging.kubectl.named("persistentvolumes", volume.name())?;
+                Ok(now.is_none_or(|now| now.uid() != volume.uid()).then_some(()))
+            })?;
+            if gone.is_none() {
+                problems.push(format!("{volume} is to be deleted by its storage, and is still there"));
             }
         }
         Ok(problems)
@@ -242,12 +234,8 @@ fn forget(staging: &Staging, paths: &Paths) -> Result<()> {
     let Some(own) = namespace::ours(staging)? else { return Ok(()) };
     say::step(&format!("removing namespace {}", own.name()));
     staging.kubectl.delete_uid(&format!("/api/v1/namespaces/{}", own.name()), own.uid())?;
-    let deadline = Instant::now() + Duration::from_secs(staging.settings.limits.removal);
-    while namespace::ours(staging)?.is_some() {
-        if Instant::now() >= deadline {
-            return Err(Error::Failed(format!("namespace {} is going, but not gone", own.name())));
-        }
-        std::thread::sleep(LOOK);
-    }
-    Ok(())
+    let gone = wait::until(wait::deadline(staging.settings.limits.removal), || {
+        Ok(namespace::ours(staging)?.is_none().then_some(()))
+    })?;
+    gone.ok_or_else(|| Error::Failed(format!("namespace {} is going, but not gone", own.name())))
 }
