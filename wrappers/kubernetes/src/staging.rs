@@ -1,5 +1,6 @@
 //! The staging that a verb works on, and what it is worked on with.
 
+pub(crate) mod awakening;
 pub(crate) mod belongings;
 pub(crate) mod chart;
 pub(crate) mod custom;
@@ -8,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod record;
 pub(crate) mod release;
+pub(crate) mod removal;
 pub(crate) mod rollout;
 
 use serde_json::{Value, json};

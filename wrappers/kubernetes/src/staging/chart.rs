@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::arguments;
 use crate::error::{Error, Result};
 use crate::settings::{self, Settings};
+use crate::staging::Staging;
 use crate::tools::helm::Helm;
 use crate::values::{self, Json};
 use crate::yaml;
@@ -23,6 +25,25 @@ pub(crate) struct Chart {
 }
 
 impl Chart {
+    /// The values for a staging, or why they cannot be, in sentences.
+    pub(crate) fn values(&self, staging: &Staging) -> Result<std::result::Result<Json, Vec<String>>> {
+        let given = &staging.given;
+        let given = values::Given {
+            tag: given.tag.clone(),
+            name: given.name.clone(),
+            base_domain: given.base_domain.clone(),
+            namespace: staging.namespace().to_owned(),
+            project_name: given.project_name.clone(),
+            app: arguments::values("DM_APP_VALUES")?,
+            staging: arguments::values("DM_STAGING_VALUES")?,
+            app_overrides: given.app_overrides.clone(),
+            staging_overrides: given.staging_overrides.clone(),
+        };
+        let layout = staging.settings.layout()?;
+        let composed = values::compose(&self.facts, &layout, &given);
+        Ok(composed.map_err(|refusals| refusals.into_iter().map(|refusal| refusal.to_string()).collect()))
+    }
+
     /// Groups and kinds that come with it, which helm makes before all else.
     pub(crate) fn defined(&self) -> Result<Vec<(String, String)>> {
         let Ok(entries) = fs::read_dir(self.folder.join("crds")) else { return Ok(Vec::new()) };

@@ -3,7 +3,6 @@
 //! What is to go is written down in the cluster, with UIDs, before anything is removed: one that was killed goes on where it
 //! was, and a new object of an old name is safe.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::cluster::object::{Object, STAGING_LABEL};
@@ -14,27 +13,22 @@ use crate::staging::belongings::{self, Item};
 use crate::staging::custom;
 use crate::staging::namespace;
 use crate::staging::record;
+use crate::staging::removal::{self, Items};
 use crate::staging::{Staging, release};
 use crate::wait;
-
-/// Where the list stands in the staging's own object.
-const KEY: &str = "cleanup";
-
-/// Who writes it there.
-const MANAGER: &str = "dm-cleanup";
 
 /// Removes all.
 pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     release::must_be_ours(staging)?;
     let paths = Paths::find(&staging.kubectl)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
-    let mut items = earlier(record.as_ref())?;
+    let mut items = removal::earlier(record.as_ref())?;
     let found = belongings::find(staging, &paths, !items.is_empty())?;
     let before = items.len();
     items.extend(found.items);
     let volumes = Volumes::of(staging, &items);
     if items.len() > before {
-        write(staging, &items)?;
+        removal::write(staging, &items)?;
     }
     say::step(&format!("removing {} objects of {}", items.len(), staging.name()));
     let (first, rest): (Items, Items) = items.clone().into_iter().partition(|(_, item)| rank(item) <= CUSTOM);
@@ -62,33 +56,6 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     forget(staging, &paths)?;
     say::step(&format!("nothing of {} is left", staging.name()));
     Ok(())
-}
-
-/// By UID.
-type Items = BTreeMap<String, Item>;
-
-/// The list of a cleanup that did not come to its end.
-fn earlier(record: Option<&Object>) -> Result<Items> {
-    let Some(text) = record::text(record, KEY) else { return Ok(Items::new()) };
-    let items: Vec<Item> = serde_json::from_str(text)
-        .map_err(|error| Error::failed(format!("the list of an earlier cleanup cannot be read: {error}")))?;
-    say::step("going on with a cleanup that was interrupted");
-    Ok(items.into_iter().map(|item| (item.uid.clone(), item)).collect())
-}
-
-/// Takes back the list of a cleanup that somebody has given up: the staging lives again.
-pub(crate) fn take_back(staging: &Staging, own: Option<&Object>) -> Result<()> {
-    if record::text(own, KEY).is_some() {
-        staging.kubectl.apply(MANAGER, &record::object(staging, KEY, ""))
-    } else {
-        Ok(())
-    }
-}
-
-fn write(staging: &Staging, items: &Items) -> Result<()> {
-    let list: Vec<&Item> = items.values().collect();
-    let text = serde_json::to_string(&list).map_err(|error| Error::failed(format!("no list can be made: {error}")))?;
-    staging.kubectl.apply(MANAGER, &record::object(staging, KEY, &text))
 }
 
 /// The rank of custom kinds: whoever acts on them must not go before them.

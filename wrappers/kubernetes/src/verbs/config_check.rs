@@ -15,7 +15,6 @@ use crate::staging::namespace;
 use crate::staging::release::Revisions;
 use crate::tools::both::both;
 use crate::tools::helm::Applied;
-use crate::verbs::apply;
 
 /// What the names of hooks have at their end while they are asked for.
 const RENAMED: &str = "-dm-check";
@@ -26,7 +25,7 @@ const NAME_MAX: usize = 63;
 /// What is wrong, a sentence each; nothing if all is fine.
 pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
     let chart = chart::find(&staging.settings, &staging.helm, chart::LOOKING)?;
-    let values = match apply::compose(staging, &chart)? {
+    let values = match chart.values(staging)? {
         Ok(values) => values.to_string(),
         Err(refusals) => return Ok(refusals),
     };
