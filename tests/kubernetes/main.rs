@@ -6,7 +6,6 @@ mod config;
 mod contract;
 mod faults;
 mod hand;
-mod hands;
 mod kills;
 mod life;
 mod outages;

@@ -137,11 +137,6 @@ fn written(settings: &str, chart: &str) -> String {
     format!("{settings}\n[chart]\n{chart}\n[values]\nbase_domain = [\"ingress.domain\"]\n")
 }
 
-/// The wrappers under test.
-fn wrappers() -> PathBuf {
-    repository().join("wrappers/kubernetes")
-}
-
 /// How a call of `dmc` ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -220,12 +215,26 @@ impl World {
 
     /// A call of a wrapper for a staging, as `dms` would call it.
     pub(crate) fn verb(&self, verb: &str, name: &str, tag: &str) -> Ended {
-        let mut command = Command::new(wrappers().join(verb));
+        let (_, kubeconfig) = self.variables.iter().find(|(name, _)| *name == "KUBECONFIG").expect("it is set");
+        self.verb_by(Path::new(kubeconfig), verb, name, tag)
+    }
+
+    /// The same as somebody else, whom a kubeconfig names.
+    pub(crate) fn verb_by(&self, kubeconfig: &Path, verb: &str, name: &str, tag: &str) -> Ended {
+        let mut command = Command::new(repository().join("wrappers/kubernetes").join(verb));
         command.args(["--project-name", "dm", "--base-domain", "staging.test"]);
         command.args(["--namespace", self.namespace.name(), "--name", name, "--tag", tag]);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.env("DM_HOME", self.dms.home()).stdin(Stdio::null());
+        command.env("KUBECONFIG", kubeconfig).env("DM_HOME", self.dms.home()).stdin(Stdio::null());
         ended(&command.output().expect("the wrappers are built"))
+    }
+
+    /// How many pods of a staging are ready.
+    pub(crate) fn ready(&self, name: &str) -> usize {
+        let pods = self.namespace.get("pods", &format!("app.kubernetes.io/instance={name}"));
+        let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+        let conditions = |pod: &Value| pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        pods.iter().filter(|pod| conditions(pod).iter().any(is_ready)).count()
     }
 
     /// For a failure: what the run of the staging that the arguments name has printed.

@@ -27,6 +27,18 @@ pub(super) use values::{an_argument_of_another_contract_is_refused, no_text_in_a
 /// The verbs that a folder must have.
 pub(super) const REQUIRED: [&str; 6] = ["create", "update", "delete", "cleanup", "check", "archive_check"];
 
+/// A life in which each verb has something to do, with the check that shall pass after it.
+fn whole_life(home: &Home) -> [(&'static str, &'static str); 6] {
+    [
+        ("create", "check"),
+        ("update", "check"),
+        ("delete", "archive_check"),
+        (home.restore(), "check"),
+        ("delete", "archive_check"),
+        ("cleanup", "archive_check"),
+    ]
+}
+
 /// Hands the names of all promises to a macro.
 macro_rules! every_promise {
     ($to:ident) => {

@@ -2,7 +2,6 @@
 
 use dm_tests::kubernetes::Plane;
 
-use crate::hands::{kubectl, ready, scale};
 use crate::world::Start;
 
 #[test]
@@ -10,14 +9,14 @@ fn a_number_that_somebody_else_has_set_stands_in_nobodys_way() {
     let plane = Plane::shared();
     let world = Start::on(&plane).chart("small").start();
     world.done(&["create", "demo", "--tag", "1.0.0", "--staging", "replicas=2"]);
-    scale(&world, "demo-web", 3);
+    world.namespace.scale("demo-web", 3);
     world.done(&["update", "demo", "--tag", "2.0.0"]);
-    assert_eq!(ready(&world, "demo"), 2, "the chart's number counts again");
-    scale(&world, "demo-web", 4);
+    assert_eq!(world.ready("demo"), 2, "the chart's number counts again");
+    world.namespace.scale("demo-web", 4);
     world.done(&["delete", "demo"]);
-    assert_eq!(ready(&world, "demo"), 0);
+    assert_eq!(world.ready("demo"), 0);
     world.done(&["restore", "demo"]);
-    assert_eq!(ready(&world, "demo"), 4, "as many as there were at the delete");
+    assert_eq!(world.ready("demo"), 4, "as many as there were at the delete");
 }
 
 #[test]
@@ -44,11 +43,11 @@ fn an_object_that_somebody_else_has_edited_stands_in_nobodys_way() {
     .into_iter()
     .enumerate()
     {
-        kubectl(&world, edit);
+        world.namespace.by_hand(edit);
         assert_eq!(image(), "dm.test/ready:mine", "{edit:?}");
         let tag = format!("2.{number}.0");
         world.done(&["update", "demo", "--tag", &tag]);
         assert_eq!(image(), format!("dm.test/ready:{tag}"), "after {edit:?}");
-        assert_eq!(ready(&world, "demo"), 1, "after {edit:?}");
+        assert_eq!(world.ready("demo"), 1, "after {edit:?}");
     }
 }

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use dm_tests::dms::executable_file;
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::Plane;
+use dm_tests::kubernetes::{Client, Plane};
 use dm_tests::processes;
 
 use super::{becomes, types};
-use crate::hands::path_with;
 use crate::world::{SEEN, Start, repository};
 
 #[test]
@@ -118,4 +118,13 @@ fn hurried(folder: &Path) -> PathBuf {
     }
     fs::write(own.join("wrappers.toml"), "contract = 1\n[limits]\ncreate = 8\n").expect("the folder is ours");
     own
+}
+
+/// `PATH` on which a tool first does something else: `script`, which is for `sh`.
+fn path_with(client: &Client, folder: &Path, tool: &str, script: &str) -> String {
+    let own = folder.join("tools");
+    fs::create_dir_all(&own).expect("the folder is ours");
+    let real = client.tools().join(tool);
+    executable_file(&own.join(tool), format!("#!/bin/sh\n{script}\nexec {} \"$@\"\n", real.display()).as_bytes());
+    format!("{}:{}", own.display(), client.path().to_string_lossy())
 }

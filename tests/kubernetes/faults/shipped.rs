@@ -7,7 +7,6 @@ use dm_tests::kubernetes::{Plane, Reclaim, Rules};
 use serde_json::{Value, json};
 
 use super::becomes;
-use crate::hands::{call, scale};
 use crate::world::{SEEN, Start, World};
 
 /// Replicas that a workload has, and those of them that are ready.
@@ -27,7 +26,7 @@ fn fault_25_a_restore_brings_back_as_many_as_there_were() {
     let numbers = ["--staging", "web.replicas=3", "--staging", "db.replicas=2", "--staging", "files.enabled=false"];
     world.done(&[&["create", "demo", "--tag", "1.0.0"][..], &numbers].concat());
     // Somebody has needed one more.
-    scale(&world, "demo-web", 4);
+    world.namespace.scale("demo-web", 4);
     world.done(&["delete", "demo"]);
     let archived = [replicas(&world, "deployments", "demo-web"), replicas(&world, "statefulsets", "demo-db")];
     assert_eq!(archived, [(Some(0), None), (Some(0), None)]);
@@ -41,7 +40,7 @@ fn fault_25_an_archive_is_gone_when_the_cluster_says_so_and_at_no_error() {
     let plane = Plane::shared();
     let world = Start::on(&plane).chart("small").start();
     world.done(&["create", "demo", "--tag", "1.0.0", "--staging", "stage=lingers"]);
-    let ask = |kubeconfig| call(&world, kubeconfig, "archive_check", "demo", "1.0.0");
+    let ask = |kubeconfig| world.verb_by(kubeconfig, "archive_check", "demo", "1.0.0");
     assert_eq!(ask(plane.kubeconfig()).code, 1, "it runs");
     world.ok(&["delete", "demo", "-y"]);
 
@@ -57,7 +56,7 @@ fn fault_25_an_archive_is_gone_when_the_cluster_says_so_and_at_no_error() {
     fs::write(&away, config.to_string()).expect("the folder is ours");
     for (who, says) in [(&nobody, "forbidden"), (&away, "reached"), (&away.with_extension("not"), "KUBECONFIG")] {
         for verb in ["archive_check", "check"] {
-            let ended = call(&world, who, verb, "demo", "1.0.0");
+            let ended = world.verb_by(who, verb, "demo", "1.0.0");
             assert_eq!(ended.code, 4, "{verb}: {ended:?}");
             assert!(ended.stderr.contains(says) || ended.stdout.contains(says), "{verb}: {ended:?}");
         }
@@ -79,12 +78,12 @@ fn fault_25_a_part_that_is_available_is_called_that() {
         })
         .to_string(),
     );
-    scale(&world, "demo-web", 2);
+    world.namespace.scale("demo-web", 2);
     let info = becomes(&world, "demo", "Failure");
     assert_eq!(info["reason"], "partly_available", "{info}");
     assert!(info["cause"].as_str().is_some_and(|cause| cause.contains("1 of 2 ready")), "{info}");
-    assert_eq!(call(&world, plane.kubeconfig(), "check", "demo", "1.0.0").code, 2);
-    scale(&world, "demo-web", 1);
+    assert_eq!(world.verb("check", "demo", "1.0.0").code, 2);
+    world.namespace.scale("demo-web", 1);
     becomes(&world, "demo", "Running");
 }
 
@@ -133,7 +132,7 @@ fn fault_25_values_with_equals_signs_and_commas_arrive_as_they_are() {
         world.info("demo")["links"].as_array()?.iter().find(|link| link["name"] == "logs, all").cloned()
     });
     assert_eq!(link["url"], URL);
-    let defaults = call(&world, plane.kubeconfig(), "defaults", "demo", "1.0.0");
+    let defaults = world.verb("defaults", "demo", "1.0.0");
     assert!(defaults.stdout.contains("staging,hook.when,\"post-install,post-upgrade\"\n"), "{defaults:?}");
     let info = world.info("demo");
     let keys = info["configuration"]["keys"].as_array().expect("keys");

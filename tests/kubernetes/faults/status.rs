@@ -5,7 +5,6 @@ use dm_tests::kubernetes::Plane;
 use serde_json::Value;
 
 use super::{becomes, types};
-use crate::hands::{call, ready, scale};
 use crate::world::{SEEN, Start};
 
 #[test]
@@ -28,13 +27,13 @@ fn fault_03_a_failed_run_is_a_failure_that_old_pods_do_not_hide() {
         let cause = info["cause"].as_str().expect("it says why");
         assert!(cause.contains("not found") && cause.contains("container web"), "{cause}");
     }
-    assert_eq!(ready(&world, "old"), 1, "its pod of before is well");
+    assert_eq!(world.ready("old"), 1, "its pod of before is well");
     let history = types(&world, "old");
 
     // Others are checked meanwhile, several times.
-    scale(&world, "other-web", 0);
+    world.namespace.scale("other-web", 0);
     becomes(&world, "other", "Failure");
-    scale(&world, "other-web", 1);
+    world.namespace.scale("other-web", 1);
     becomes(&world, "other", "Running");
     for name in ["fails", "old"] {
         assert_eq!(world.status(name), "Failure", "{name}");
@@ -61,7 +60,7 @@ fn fault_04_an_update_shows_and_pods_on_their_way_fail_nothing() {
         let pods = world.namespace.get("pods", "app.kubernetes.io/instance=demo");
         (pods.len() == 2).then_some(())
     });
-    let seen = call(&world, plane.kubeconfig(), "check", "demo", "2.0.0");
+    let seen = world.verb("check", "demo", "2.0.0");
     assert!(matches!(seen.code, 1..=3), "a check would have failed: {seen:?}");
     assert_eq!(world.status("demo"), "UpdatePending");
     becomes(&world, "demo", "Running");
@@ -82,14 +81,14 @@ fn fault_09_pods_that_are_away_for_one_check_are_no_failure() {
         let what = format!("{expected:?} are told");
         eventually_blocking(&what, SEEN, || (types(&world, "demo")[history..] == *expected).then_some(()));
     };
-    scale(&world, "demo-web", 0);
+    world.namespace.scale("demo-web", 0);
     since(&["CheckFailed"]);
-    scale(&world, "demo-web", 1);
+    world.namespace.scale("demo-web", 1);
     since(&["CheckFailed", "CheckPassed"]);
     let after = world.info("demo");
     assert_eq!((&after["status"], &after["changed_at"]), (&"Running".into(), &before), "{after}");
 
-    scale(&world, "demo-web", 0);
+    world.namespace.scale("demo-web", 0);
     let down = becomes(&world, "demo", "Failure");
     assert_eq!(down["reason"], "check_failed");
     assert!(down["cause"].as_str().is_some_and(|cause| cause.contains("scaled to 0")), "{down}");

@@ -1,7 +1,7 @@
 //! Numbers of replicas come back as they were, and claims are there still.
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Namespace, Plane, Reclaim, run};
+use dm_tests::kubernetes::{Namespace, Plane, Reclaim};
 use serde_json::{Value, json};
 
 use super::seen::uid;
@@ -27,10 +27,6 @@ fn settles_at(namespace: &Namespace, kind: &str, name: &str) -> i64 {
     })
 }
 
-fn scale(namespace: &Namespace, object: &str, replicas: u8) {
-    run(namespace.kubectl().args(["scale", object, &format!("--replicas={replicas}")]));
-}
-
 fn archived(hand: &Hand, namespace: &Namespace) -> (Value, Value) {
     hand.done("delete", "pr-1", "1");
     hand.until("archive_check", "pr-1", "1");
@@ -45,7 +41,7 @@ fn what_was_scaled_by_hand_comes_back_unless_the_chart_asks_for_another_number()
     let hand = Hand::on(&plane, &namespace, "product", &only(&json!({})), "");
     let web = |what: &str, number| assert_eq!(settles_at(&namespace, "deployment", "pr-1-web"), number, "{what}");
     hand.done("create", "pr-1", "1");
-    scale(&namespace, "deployment/pr-1-web", 4);
+    namespace.scale("pr-1-web", 4);
     assert_eq!(archived(&hand, &namespace), (json!(0), json!("4")));
     // A second delete finds 0 and must not write that down.
     assert_eq!(archived(&hand, &namespace), (json!(0), json!("4")));
@@ -58,7 +54,7 @@ fn what_was_scaled_by_hand_comes_back_unless_the_chart_asks_for_another_number()
     let forgotten = namespace.find("deployment", "pr-1-web").unwrap()["metadata"]["annotations"]["dm/replicas"].clone();
     assert_eq!(forgotten, Value::Null);
 
-    scale(&namespace, "deployment/pr-1-web", 4);
+    namespace.scale("pr-1-web", 4);
     archived(&hand, &namespace);
     let other = Hand::on(&plane, &namespace, "product", &only(&json!({"web": {"replicas": 3}})), "");
     other.done("restore", "pr-1", "2");
@@ -71,7 +67,7 @@ fn an_autoscaler_begins_where_it_was() {
     let namespace = plane.namespace();
     let hand = Hand::on(&plane, &namespace, "product", &only(&json!({"hpa": {"enabled": true}})), "");
     hand.done("create", "pr-1", "1");
-    scale(&namespace, "deployment/pr-1-web", 4);
+    namespace.scale("pr-1-web", 4);
     assert_eq!(archived(&hand, &namespace), (json!(0), json!("4")));
     assert_eq!(namespace.get("hpa", ""), Vec::<Value>::new(), "it would not let them rest");
     hand.done("restore", "pr-1", "2");

@@ -1,7 +1,7 @@
 //! `check`, on what others have done to a staging.
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Plane, run};
+use dm_tests::kubernetes::Plane;
 
 use super::{LEAN, holds, is_done, pods, types};
 use crate::world::{SEEN, Start, World};
@@ -28,10 +28,6 @@ fn comes_to(world: &World, name: &str, tag: &str, code: i32, words: &str) {
     });
 }
 
-fn kubectl(world: &World, arguments: &[&str]) {
-    run(world.namespace.kubectl().args(arguments));
-}
-
 #[test]
 fn a_check_tells_what_has_become_of_a_staging_by_hand() {
     let plane = Plane::shared();
@@ -42,24 +38,22 @@ fn a_check_tells_what_has_become_of_a_staging_by_hand() {
     finds(&world, "other", "1", 1, &["nothing of other was applied in namespace "]);
 
     // Another number by hand is somebody's wish, 0 is not.
-    kubectl(&world, &["scale", "deployment/web-web", "--replicas=2"]);
+    world.namespace.by_hand(&["scale", "deployment/web-web", "--replicas=2"]);
     comes_to(&world, "web", "1", 0, "web runs");
-    kubectl(&world, &["scale", "deployment/web-web", "--replicas=0"]);
+    world.namespace.by_hand(&["scale", "deployment/web-web", "--replicas=0"]);
     finds(&world, "web", "1", 1, &["deployment web-web was scaled to 0"]);
     eventually_blocking("no pod is left", SEEN, || pods(&world, "web", "web").is_empty().then_some(()));
     finds(&world, "web", "1", 1, &["deployment web-web was scaled to 0"]);
-    kubectl(&world, &["scale", "deployment/web-web", "--replicas=3"]);
+    world.namespace.by_hand(&["scale", "deployment/web-web", "--replicas=3"]);
     comes_to(&world, "web", "1", 0, "web runs");
 
     // A rolling update by hand: to an image that does not come up some old pods serve, and then it is another image.
-    kubectl(&world, &["set", "image", "deployment/web-web", "web=dm.test/ready:9"]);
+    world.namespace.by_hand(&["set", "image", "deployment/web-web", "web=dm.test/ready:9"]);
     comes_to(&world, "web", "1", 3, "container web: dm.test/ready:9 is running instead of dm.test/ready:1");
-    kubectl(&world, &["set", "image", "deployment/web-web", "web=dm.test/ready:1"]);
+    world.namespace.by_hand(&["set", "image", "deployment/web-web", "web=dm.test/ready:1"]);
     comes_to(&world, "web", "1", 0, "web runs");
-    kubectl(&world, &["set", "env", "deployment/web-web", "BY=hand"]);
-    kubectl(
-        &world,
-        &[
+    world.namespace.by_hand(&["set", "env", "deployment/web-web", "BY=hand"]);
+    world.namespace.by_hand(&[
             "patch",
             "deployment/web-web",
             "--type=json",
@@ -70,7 +64,7 @@ fn a_check_tells_what_has_become_of_a_staging_by_hand() {
     comes_to(&world, "web", "1", 2, "deployment web-web");
     finds(&world, "web", "1", 2, &["deployment web-web"]);
 
-    kubectl(&world, &["delete", "deployment/web-web"]);
+    world.namespace.by_hand(&["delete", "deployment/web-web"]);
     finds(&world, "web", "1", 1, &["deployment web-web is not there"]);
     is_done(&world, "update", "web", "2", &[]);
     finds(&world, "web", "2", 0, &["web runs with tag 2"]);
@@ -91,7 +85,7 @@ fn a_staging_without_pods_is_never_green_while_a_number_is_remembered() {
         assert_eq!(world.verb("archive_check", name, "1").code, 0);
         // helm by hand brings back what it knows of, and nothing of what runs.
         let deployment = format!("deployment/{name}-web");
-        kubectl(&world, &["scale", &deployment, "--replicas=0"]);
+        world.namespace.by_hand(&["scale", &deployment, "--replicas=0"]);
         finds(&world, name, "1", 1, &[" is archived (it had "]);
     }
 }
@@ -101,7 +95,7 @@ fn dms_sees_what_was_scaled_down_by_hand_and_sees_it_come_back() {
     let plane = Plane::shared();
     let world = Start::on(&plane).argument("--allow-short-times").argument("--check-interval=1s").start();
     is_done(&world, "create", "web", "1", &LEAN);
-    kubectl(&world, &["scale", "deployment/web-web", "--replicas=0"]);
+    world.namespace.by_hand(&["scale", "deployment/web-web", "--replicas=0"]);
     let info = eventually_blocking("it is a failure", SEEN, || {
         let info = world.info("web");
         (info["status"] == "Failure").then_some(info)
@@ -110,6 +104,6 @@ fn dms_sees_what_was_scaled_down_by_hand_and_sees_it_come_back() {
         (info["reason"].as_str(), info["cause"].as_str()),
         (Some("check_failed"), Some("deployment web-web was scaled to 0"))
     );
-    kubectl(&world, &["scale", "deployment/web-web", "--replicas=1"]);
+    world.namespace.by_hand(&["scale", "deployment/web-web", "--replicas=1"]);
     eventually_blocking("it runs", SEEN, || (world.status("web") == "Running").then_some(()));
 }

@@ -87,6 +87,22 @@ impl Namespace {
         command
     }
 
+    /// What somebody does in it with kubectl, which must succeed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn by_hand(&self, arguments: &[&str]) {
+        run(self.kubectl().args(arguments));
+    }
+
+    /// Scales a deployment in it by hand.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn scale(&self, deployment: &str, replicas: u32) {
+        self.by_hand(&["scale", "deployment", deployment, &format!("--replicas={replicas}")]);
+    }
+
     /// A call of helm in it.
     pub fn helm(&self) -> Command {
         let mut command = self.client.helm();

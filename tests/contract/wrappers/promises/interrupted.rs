@@ -3,23 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Home;
 use super::harness::Staging;
+use super::{Home, whole_life};
 
 /// When a verb is killed, in parts of the time that it takes undisturbed: at its very beginning, and close to its end.
 const KILLED_AT: [f64; 6] = [0.0, 0.15, 0.35, 0.55, 0.75, 0.95];
-
-/// A life in which each verb has something to do, with the check that shall pass after it.
-fn life(home: &Home) -> [(&'static str, &'static str); 6] {
-    [
-        ("create", "check"),
-        ("update", "check"),
-        ("delete", "archive_check"),
-        (home.restore(), "check"),
-        ("delete", "archive_check"),
-        ("cleanup", "archive_check"),
-    ]
-}
 
 /// The staging with the tag that it has during this verb of its life: another one from the update on.
 fn during<'a>(home: &'a Home, staging: &Staging<'a>, verb: &str, updated: &mut bool) -> Staging<'a> {
@@ -32,7 +20,7 @@ pub(in super::super) async fn a_verb_killed_at_any_point_ends_right_when_it_is_r
     let killed = home.staging("killed");
     let mut undisturbed: BTreeMap<&str, Duration> = BTreeMap::new();
     let mut updated = false;
-    for (verb, check) in life(home) {
+    for (verb, check) in whole_life(home) {
         let staging = during(home, &killed, verb, &mut updated);
         let took = staging.done(verb).await.took;
         // The shorter of two, so that the last kill does not come after the end.
@@ -41,7 +29,7 @@ pub(in super::super) async fn a_verb_killed_at_any_point_ends_right_when_it_is_r
     }
     for part in KILLED_AT {
         updated = false;
-        for (verb, check) in life(home) {
+        for (verb, check) in whole_life(home) {
             let staging = during(home, &killed, verb, &mut updated);
             if home.repeats(verb) {
                 staging.killed(verb, undisturbed[verb].mul_f64(part)).await;

@@ -1,6 +1,6 @@
 //! The whole life of a staging: alone, twice, out of order, and beside others.
 
-use super::Home;
+use super::{Home, whole_life};
 
 pub(in super::super) async fn a_staging_lives_its_whole_life(home: &Home) {
     let [first, second, other] = home.tags();
@@ -38,14 +38,7 @@ pub(in super::super) async fn a_staging_lives_its_whole_life(home: &Home) {
 pub(in super::super) async fn every_verb_twice_has_the_effect_of_once(home: &Home) {
     let [first, second, _] = home.tags();
     let mut staging = home.staging("twice").tag(first);
-    for (verb, check) in [
-        ("create", "check"),
-        ("update", "check"),
-        ("delete", "archive_check"),
-        (home.restore(), "check"),
-        ("delete", "archive_check"),
-        ("cleanup", "archive_check"),
-    ] {
+    for (verb, check) in whole_life(home) {
         if verb == "update" {
             staging = staging.tag(second);
         }
