@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,11 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many ports are looked at before there is none.
+/// Where ports are taken: below those that the kernel gives to whoever connects, so that they stay free until listened on.
+const PORTS: Range<u16> = 20_000..32_000;
+/// How many lie side by side for one plane: the first is its claim to the others.
+const BLOCK: u16 = 8;
+/// How many blocks are looked at before there is none.
 const TRIES: usize = 200;
 
 /// Where everything of a control plane is.
@@ -28,19 +33,38 @@ struct Ports {
     controllers: u16,
     scheduler: u16,
     kwok: u16,
+    // As long as it is listened on, no other plane takes ports of this block.
+    _claim: TcpListener,
+}
+
+impl Ports {
+    /// The ports of a block that nobody listens on, and that no other plane has taken.
+    fn claim() -> Self {
+        let blocks = (PORTS.end - PORTS.start) / BLOCK;
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let claimed = (0..TRIES).find_map(|_| {
+            let block = u16::try_from(Uuid::new_v4().as_u128() % u128::from(blocks)).expect("it is below the number");
+            let first = PORTS.start + block * BLOCK;
+            let claim = TcpListener::bind(("127.0.0.1", first)).ok()?;
+            (first + 1..first + BLOCK).all(is_free).then_some((first, claim))
+        });
+        let (first, claim) = claimed.expect("a block of ports is free");
+        Self {
+            etcd: first + 1,
+            peers: first + 2,
+            api: first + 3,
+            controllers: first + 4,
+            scheduler: first + 5,
+            kwok: first + 6,
+            _claim: claim,
+        }
+    }
 }
 
 impl Layout {
     /// Writes what the programs read.
     pub(super) fn write(folder: &Path) -> Self {
-        let ports = Ports {
-            etcd: free_port(),
-            peers: free_port(),
-            api: free_port(),
-            controllers: free_port(),
-            scheduler: free_port(),
-            kwok: free_port(),
-        };
+        let ports = Ports::claim();
         let layout = Self { folder: folder.to_owned(), ports };
         let token = Uuid::new_v4();
         let key = KeyPair::generate().expect("a key can be made");
@@ -221,12 +245,4 @@ pub(super) fn write_kubeconfig(path: &Path, cluster: &Value, token: &str) {
 /// A path of the tree.
 pub(super) fn tree(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root").join(path)
-}
-
-/// A port that is free, below those that the kernel gives to whoever connects: it stays free until it is listened on.
-fn free_port() -> u16 {
-    (0..TRIES)
-        .map(|_| 20000 + u16::try_from(Uuid::new_v4().as_u128() % 12000).expect("it is below 12000"))
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a port is free")
 }
