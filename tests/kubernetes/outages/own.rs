@@ -21,7 +21,7 @@ struct Outage {
 const AWAY: &[&str] = &["the API server cannot be reached", "the API server does not answer in time"];
 
 /// Seconds that helm gives a hook, and when the wrapper kills it.
-const HELM: u64 = 8;
+const HELM: u64 = 15;
 const CALL: Duration = Duration::from_secs(HELM + 20);
 
 /// Until a run that had all it needs is over, after the outage.

@@ -122,8 +122,8 @@ fn why(staging: &Staging, answer: &Answer, unanswered: Option<Error>) -> Error {
     // A job that has failed knows more than helm, which has only waited for it.
     match (hooks::failed(staging), unanswered) {
         (Ok(Some(cause)), _) => Error::Failed(cause),
-        (Ok(None) | Err(_), Some(error)) => Error::Failed(format!("{words}; meanwhile: {error}")),
-        (Ok(None) | Err(_), None) => Error::Failed(words),
+        (Ok(None), None) => Error::Failed(words),
+        (Ok(None) | Err(_), Some(error)) | (Err(error), None) => Error::Failed(format!("{words}; meanwhile: {error}")),
     }
 }
 
