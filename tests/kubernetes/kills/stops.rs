@@ -9,10 +9,10 @@ use std::time::Duration;
 use dm_tests::eventually::eventually_blocking;
 use dm_tests::kubernetes::{Namespace, Plane, chart, run};
 use dm_tests::processes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{assert_one_release, is_pending, revisions, statuses};
-use crate::hand::{Hand, PLAIN, plain};
+use crate::hand::{Hand, PLAIN, plain, run_id};
 use crate::world::{SEEN, Start, World, repository};
 
 /// How long a create of the hurried wrappers may take.
@@ -158,4 +158,35 @@ fn another_helm_at_work_is_waited_for_and_left_alone() {
     hand.done("create", "brief", "2.0.0");
     hand.until("check", "brief", "2.0.0");
     assert_one_release(&namespace, "brief");
+}
+
+#[test]
+fn a_release_that_somebody_uninstalls_is_applied_when_it_has_gone() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    let hand = Hand::on(&plane, &namespace, "small", &json!({}), "");
+    hand.done("create", "gone", "1.0.0");
+    // What holds on to the deployment keeps helm from its end.
+    let hold = |finalizers: Value| {
+        let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
+        run(namespace.kubectl().args(["patch", "deployment", "gone-web", "--type=merge", "--patch", &patch]));
+    };
+    hold(json!(["example.com/holds"]));
+    let mut helm = namespace.helm();
+    let mut uninstall =
+        helm.args(["uninstall", "gone", "--wait"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let is_at_work = || statuses(&namespace, "gone").iter().any(|status| status == "uninstalling");
+    eventually_blocking("helm uninstalls it", SEEN, || is_at_work().then_some(()));
+
+    let called = hand.clone().variable("DM_WRAPPER_LIMITS__OTHER_HELM", "2").call("create", "gone", "1.0.0");
+    assert_eq!(called.code, Some(1), "{called:?}");
+    assert!(called.cause().contains("sh.helm.release.v1.gone.v1 is uninstalling"), "{called:?}");
+
+    let waiting = hand.begin("create", "gone", "1.0.0", &run_id());
+    hold(json!([]));
+    assert!(uninstall.wait().unwrap().success());
+    let called = waiting.end();
+    assert_eq!(called.code, Some(0), "{called:?}");
+    hand.until("check", "gone", "1.0.0");
+    assert_one_release(&namespace, "gone");
 }

@@ -1,7 +1,8 @@
 //! The helm release of a staging, as helm's own records tell: whose it is, and since when.
 //!
-//! helm refuses to touch a pending release for ever. The record of a revision of ours that a killed helm has left is
-//! removed, and the next upgrade starts over; what it had made already is adopted by it.
+//! helm refuses to touch a pending release for ever, and one that is being uninstalled. The record of a revision of ours
+//! that a killed helm has left pending is removed, and the next upgrade starts over; what it had made already is adopted by
+//! it. DM never uninstalls by helm, so that is always somebody else's.
 
 use crate::cluster::object::{CALL_LABEL, RUN_ANNOTATION, STAGING_LABEL};
 use crate::error::{Error, Result};
@@ -30,8 +31,8 @@ impl Revisions {
     }
 
     /// Whether a helm is at work on it, or was killed at it.
-    pub(crate) fn are_pending(&self) -> bool {
-        self.pending().next().is_some()
+    pub(crate) fn are_in_use(&self) -> bool {
+        self.in_use().next().is_some()
     }
 
     /// Why this release must be left alone: somebody else has made it, and DM has never had a part in it.
@@ -55,17 +56,25 @@ impl Revisions {
         row.label(STAGING_LABEL) == Some(&self.staging)
     }
 
-    /// Whether a call of ours has made it. helm hands the labels of a revision on to the next, so that of another's helm
-    /// names the same call as one before it.
+    /// Whether a call of ours has made it and left it pending. helm hands the labels of a revision on to the next, so that
+    /// of another's helm names the same call as one before it.
     fn is_of_our_helm(&self, row: &Row) -> bool {
+        if !row.label("status").is_some_and(is_pending) {
+            return false;
+        }
         let Some(call) = row.label(CALL_LABEL) else { return false };
         let same = self.rows.iter().filter(|other| other.label(CALL_LABEL) == Some(call)).count();
         self.names_us(row) && same == 1
     }
 
-    fn pending(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(|row| row.label("status").is_some_and(|status| status.starts_with("pending-")))
+    fn in_use(&self) -> impl Iterator<Item = &Row> {
+        let is_in_use = |status: &str| is_pending(status) || status == "uninstalling";
+        self.rows.iter().filter(move |row| row.label("status").is_some_and(is_in_use))
     }
+}
+
+fn is_pending(status: &str) -> bool {
+    status.starts_with("pending-")
 }
 
 /// Refuses to go on with a release that is not of DM.
@@ -78,7 +87,7 @@ pub(crate) fn repair(staging: &Staging) -> Result<bool> {
     let mut other: Option<Row> = None;
     let ready = wait::until(wait::deadline(staging.settings.limits.other_helm), || {
         let revisions = Revisions::of(staging)?;
-        let (ours, others): (Vec<&Row>, Vec<&Row>) = revisions.pending().partition(|row| revisions.is_of_our_helm(row));
+        let (ours, others): (Vec<&Row>, Vec<&Row>) = revisions.in_use().partition(|row| revisions.is_of_our_helm(row));
         for row in ours {
             forget(staging, row)?;
         }
@@ -100,7 +109,7 @@ fn forget(staging: &Staging, row: &Row) -> Result<()> {
     // Its UID is asked for last, so that a helm that has ended meanwhile is not undone.
     let Some(secret) = staging.kubectl.named("secrets", &row.name)? else { return Ok(()) };
     let status = secret.label("status").unwrap_or_default();
-    if !status.starts_with("pending-") {
+    if !is_pending(status) {
         return Ok(());
     }
     let run = secret.label(RUN_ANNOTATION).unwrap_or_default();
@@ -139,12 +148,16 @@ mod tests {
             format!("{name} helm.sh/release.v1 1 5s dm/call={call},dm/run=r,dm/staging=pr-1,status={status}")
         };
         let deployed = row("v1", "a", "deployed");
-        for (call, is_ours) in [("a", false), ("b", true)] {
-            let pending = row("v2", call, "pending-upgrade");
-            let revisions = revisions(&[&deployed, &pending]);
-            let found: Vec<bool> = revisions.pending().map(|row| revisions.is_of_our_helm(row)).collect();
-            assert_eq!(found, [is_ours], "call {call}");
-        }
+        let ours = |status, call| {
+            let newest = row("v2", call, status);
+            let revisions = revisions(&[&deployed, &newest]);
+            revisions.in_use().map(|row| revisions.is_of_our_helm(row)).collect::<Vec<bool>>()
+        };
+        assert_eq!(ours("pending-upgrade", "a"), [false]);
+        assert_eq!(ours("pending-upgrade", "b"), [true]);
+        // DM does not uninstall, so it is not at it even when the revision is its own.
+        assert_eq!(ours("uninstalling", "b"), [false]);
+        assert!(ours("failed", "b").is_empty());
     }
 
     #[test]

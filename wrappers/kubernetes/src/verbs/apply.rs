@@ -40,10 +40,8 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let values = chart.values(staging)?.map_err(|refusals| Error::failed(refusals.join("; ")))?.to_string();
     say::step(&format!("applying {} with tag {tag} in namespace {}", staging.name(), staging.namespace()));
     namespace::ensure(staging)?;
-    let (waited, mut before) = both(|| release::repair(staging), || settled(staging))?;
-    if waited {
-        before = settled(staging)?;
-    }
+    let (waited, seen) = both(|| release::repair(staging), || numbered(staging))?;
+    let before = settled(staging, (!waited).then_some(seen))?;
     let before = awakening::recalled(staging, before)?;
     removal::take_back(staging, record::own(staging, &before))?;
     custom::restore(staging)?;
@@ -68,11 +66,16 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     Ok(())
 }
 
-/// What there is, when nothing of it is on its way out: what is applied to such an object goes with it.
-fn settled(staging: &Staging) -> Result<Vec<Object>> {
+fn numbered(staging: &Staging) -> Result<Vec<Object>> {
+    staging.kubectl.list(NUMBERED, &staging.selector())
+}
+
+/// What there is, when nothing of it is on its way out: what is applied to such an object goes with it. `seen` is what was
+/// there a moment ago.
+fn settled(staging: &Staging, mut seen: Option<Vec<Object>>) -> Result<Vec<Object>> {
     let mut going = None;
     let found = wait::until(wait::deadline(staging.settings.limits.removal), || {
-        let objects = staging.kubectl.list(NUMBERED, &staging.selector())?;
+        let objects = seen.take().map_or_else(|| numbered(staging), Ok)?;
         let Some(now) = objects.iter().find(|object| object.is_dying()) else { return Ok(Some(objects)) };
         if going.is_none() {
             say::step(&format!("waiting for {now} to go"));
