@@ -34,20 +34,23 @@ pub(crate) fn start<C>(spawn: impl FnOnce() -> io::Result<C>, id: impl FnOnce(&C
 }
 
 /// Reaps the dead among the children that this process has not started, and shows the living ones. Says whether the look
-/// was a whole one.
+/// was a whole one: one that has died since it began may have left a child that was not there yet.
 pub(crate) fn adopted(mut living: impl FnMut(Seen)) -> bool {
     let started = lock();
-    processes::look_at_children(Pid::this(), |child| {
+    let mut dead = 0;
+    let is_whole = processes::look_at_children(Pid::this(), |child| {
         if started.contains(&child.process) {
             return;
         }
         if child.is_zombie {
+            dead += 1;
             // It is a zombie and ours, so this neither waits nor fails.
             let _ = waitpid(child.process.pid(), Some(WaitPidFlag::WNOHANG));
         } else {
             living(child);
         }
-    })
+    });
+    is_whole && dead == 0
 }
 
 fn lock() -> MutexGuard<'static, BTreeSet<Process>> {
