@@ -149,12 +149,15 @@ pub(crate) fn what(staging: &Staging) -> String {
     }
 }
 
-/// The last line of a text, which of a wrapper's output is the one that tells most; where there are more, it says so.
+/// The last line of a text, which of a wrapper's output is the one that tells most; where there are more, it says so. A
+/// first line that introduces the rest, with a colon, stands before it.
 pub(crate) fn brief(text: &str) -> String {
-    match text.trim_end().rsplit_once('\n') {
-        Some((_, last)) => format!("… {}", last.trim()),
-        None => text.trim_end().to_owned(),
-    }
+    let text = text.trim_end();
+    let (Some((first, _)), Some((_, last))) = (text.split_once('\n'), text.rsplit_once('\n')) else {
+        return text.to_owned();
+    };
+    let introduction = Some(first.trim_end()).filter(|first| first.ends_with(':'));
+    format!("{}… {}", introduction.map(|first| format!("{first} ")).unwrap_or_default(), last.trim())
 }
 
 #[cfg(test)]
@@ -166,6 +169,15 @@ mod tests {
         assert_eq!(parse_duration("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("14d"), Ok(Duration::from_hours(14 * 24)));
+    }
+
+    #[test]
+    fn of_many_lines_the_last_is_shown_and_one_that_introduces_them() {
+        assert_eq!(brief("no such tag\n"), "no such tag");
+        assert_eq!(brief("pulling\nstill pulling\nno such tag"), "… no such tag");
+        assert_eq!(brief("pod web-1 crashed; its last lines:\none\ntwo\n"), "pod web-1 crashed; its last lines: … two");
+        assert_eq!(brief("one:\ntwo"), "one: … two");
+        assert_eq!(brief(""), "");
     }
 
     #[test]
