@@ -105,6 +105,7 @@ fn upgrade(staging: &Staging, chart: &Chart, values: &str) -> Result<Release> {
         match hooks::hopeless(staging) {
             Ok(None) => {}
             Ok(Some(words)) => {
+                say::line("helm is stopped: what it waits for will not come");
                 running.stop()?;
                 return Err(Error::Failed(words));
             }
