@@ -1,7 +1,7 @@
 //! Numbers of replicas come back as they were, and claims are there still.
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Namespace, Plane, Reclaim};
+use dm_tests::kubernetes::{Namespace, Plane, Reclaim, run};
 use serde_json::{Value, json};
 
 use super::seen::uid;
@@ -99,4 +99,23 @@ fn a_set_that_gives_its_claims_away_keeps_them_while_it_is_archived() {
     hand.done("restore", "pr-1", "2");
     assert_eq!(settles_at(&namespace, "statefulset", "pr-1-db"), 2);
     assert_eq!((claims(), when_scaled()), (before, json!("Delete")));
+}
+
+#[test]
+fn a_volume_that_its_storage_cannot_delete_is_waited_for_and_named_with_the_reason() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    let volume = namespace.volume("pr-1-files", "2Gi", Reclaim::Fail);
+    let hand = Hand::on(&plane, &namespace, "product", &only(&json!({"files": {"enabled": true}})), "");
+    hand.done("create", "pr-1", "1");
+    archived(&hand, &namespace);
+    let hurried = hand.clone().variable("DM_WRAPPER_LIMITS__REMOVAL", "5");
+    let called = hurried.call("cleanup", "pr-1", "1");
+    assert!(called.code == Some(1) && called.has_step(&format!("waiting for volume {volume} to go")), "{called:#?}");
+    let words = format!("volume {volume} is to be deleted by its storage, and is still there: host_path deleter only");
+    assert!(called.cause().contains(&words), "{called:#?}");
+    // What its storage cannot do, somebody does.
+    run(namespace.kubectl().args(["delete", "persistentvolume", &volume]));
+    let called = hand.done("cleanup", "pr-1", "1");
+    assert!(called.has_step("nothing of pr-1 is left"), "{called:#?}");
 }

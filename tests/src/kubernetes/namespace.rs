@@ -19,6 +19,8 @@ const LABEL: &str = "dm.test/namespace";
 pub enum Reclaim {
     /// It goes, too.
     Delete,
+    /// It should go, too, and its storage cannot do it.
+    Fail,
     /// It stays, with what was stored.
     Retain,
 }
@@ -149,9 +151,11 @@ impl Namespace {
     /// When the cluster refuses it.
     pub fn volume_in(&self, namespace: &str, claim: &str, capacity: &str, reclaim: Reclaim) -> String {
         let name = format!("{namespace}-{claim}");
-        let policy = match reclaim {
-            Reclaim::Delete => "Delete",
-            Reclaim::Retain => "Retain",
+        // Nobody makes these folders; the controllers delete volumes only below /tmp.
+        let (policy, folder) = match reclaim {
+            Reclaim::Delete => ("Delete", "/tmp/dm-test-volumes"),
+            Reclaim::Fail => ("Delete", "/nowhere/dm-test-volumes"),
+            Reclaim::Retain => ("Retain", "/tmp/dm-test-volumes"),
         };
         let volume = json!({
             "apiVersion": "v1",
@@ -162,8 +166,7 @@ impl Namespace {
                 "accessModes": ["ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": policy,
                 "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim},
-                // Nobody makes this folder; the controllers delete volumes only below /tmp.
-                "hostPath": {"path": format!("/tmp/dm-test-volumes/{name}")},
+                "hostPath": {"path": format!("{folder}/{name}")},
             },
         });
         self.client.apply(&volume.to_string());

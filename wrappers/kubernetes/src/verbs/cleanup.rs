@@ -37,10 +37,10 @@ pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
     let mut going = remove_all(staging, &first, &mut problems)?;
     if going.values().any(|item| rank(item) == CUSTOM) {
         // Their operator may be of this very staging, and goes next.
-        wait_for(staging, &paths, &going, deadline)?;
+        until_gone(deadline, || still_there(staging, &paths, &going))?;
     }
     going.extend(remove_all(staging, &rest, &mut problems)?);
-    problems.extend(wait_for(staging, &paths, &going, deadline)?.iter().map(held));
+    problems.extend(until_gone(deadline, || still_there(staging, &paths, &going))?.iter().map(held));
     // A volume goes with its claim, and is told to go only when that has gone.
     if problems.is_empty() {
         problems.extend(volumes.settle(staging)?);
@@ -97,13 +97,15 @@ fn remove_all(staging: &Staging, items: &Items, problems: &mut Vec<String>) -> R
 }
 
 /// Until all of it is gone: finalizers have their say, and pods their grace. What is left then is the answer.
-fn wait_for(staging: &Staging, paths: &Paths, items: &Items, deadline: Instant) -> Result<Vec<Object>> {
+fn until_gone(deadline: Instant, look: impl Fn() -> Result<Vec<Object>>) -> Result<Vec<Object>> {
     let mut left = Vec::new();
     wait::until(deadline, || {
-        let now = still_there(staging, paths, items)?;
+        let now = look()?;
         if !now.is_empty() && now.len() != left.len() {
             let first: Vec<String> = now.iter().take(3).map(ToString::to_string).collect();
-            say::step(&format!("waiting for {} objects to go: {}", now.len(), first.join(", ")));
+            let more = now.len() - first.len();
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            say::step(&format!("waiting for {}{more} to go", first.join(", ")));
         }
         left = now;
         Ok(left.is_empty().then_some(()))
@@ -174,18 +176,23 @@ impl Volumes {
                 Err(error) => problems.push(format!("{volume}: {error}")),
             }
         }
-        let deadline = wait::deadline(staging.settings.limits.removal);
-        for volume in self.deleted {
-            let gone = wait::until(deadline, || {
-                let now = staging.kubectl.named("persistentvolumes", volume.name())?;
-                Ok(now.is_none_or(|now| now.uid() != volume.uid()).then_some(()))
+        if !self.deleted.is_empty() {
+            let left = until_gone(wait::deadline(staging.settings.limits.removal), || {
+                let mut live = staging.kubectl.live(&self.deleted)?;
+                live.retain(|live| self.deleted.iter().any(|volume| volume.uid() == live.uid()));
+                Ok(live)
             })?;
-            if gone.is_none() {
-                problems.push(format!("{volume} is to be deleted by its storage, and is still there"));
-            }
+            problems.extend(left.iter().map(undeleted));
         }
         Ok(problems)
     }
+}
+
+/// Why a volume does not go.
+fn undeleted(volume: &Object) -> String {
+    let why = Some(volume.text("/status/message")).filter(|why| !why.is_empty());
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{volume} is to be deleted by its storage, and is still there{why}")
 }
 
 /// The release, the list itself, and the namespace where it is the staging's own.
