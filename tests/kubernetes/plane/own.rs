@@ -16,6 +16,8 @@ use super::{SOON, deploy, is_ready, pod};
 
 /// How many programs a plane has.
 const PROGRAMS: usize = 5;
+/// How many processes these are: kwok has a shell that starts it again.
+const PROCESSES: usize = PROGRAMS + 1;
 
 #[test]
 fn an_api_server_that_was_stopped_goes_on_where_it_was() {
@@ -33,6 +35,20 @@ fn an_api_server_that_was_stopped_goes_on_where_it_was() {
     pod(&namespace, "after", "another becomes ready", is_ready);
     eprintln!("from the start of the API server to a new pod: {:?}", began.elapsed());
     assert_eq!(plane.pids().len(), PROGRAMS);
+}
+
+#[test]
+fn a_kwok_that_crashes_is_started_again() {
+    let plane = Plane::own();
+    let namespace = plane.namespace();
+    let kwok = || {
+        let mut all = processes::of(plane.folder()).into_iter();
+        all.find(|process| process.command.contains("/kwok ") && !process.command.starts_with("sh "))
+    };
+    kwok().expect("it runs").kill();
+    deploy(&namespace, "after", &[("main", "dm.test/ready:1")]);
+    pod(&namespace, "after", "it is ready", is_ready);
+    assert!(kwok().is_some());
 }
 
 #[test]
@@ -56,7 +72,7 @@ fn nothing_of_a_plane_is_left_when_it_is_dropped() {
     let plane = Plane::own();
     let took = began.elapsed();
     let folder = plane.folder().to_owned();
-    assert_eq!(processes::of(&folder).len(), PROGRAMS, "the search finds them while they run");
+    assert_eq!(processes::of(&folder).len(), PROCESSES, "the search finds them while they run");
     let memory: u64 = plane.pids().iter().map(|pid| processes::memory(*pid).unwrap().resident).sum();
     eprintln!("{}ready after {took:?}, {} MiB", plane.versions(), memory / 1024);
     // As a test might that fails in the middle of an outage.
@@ -93,7 +109,7 @@ fn program(arguments: &[&str]) -> (Child, PathBuf) {
     output.read_line(&mut line).unwrap();
     let kubeconfig = line.trim().strip_prefix("export KUBECONFIG=").unwrap_or_else(|| panic!("it prints: {line}"));
     let folder = Path::new(kubeconfig).parent().unwrap().to_owned();
-    assert_eq!(processes::of(&folder).iter().filter(|process| process.command.contains("--")).count(), PROGRAMS);
+    assert_eq!(processes::of(&folder).iter().filter(|process| process.command.contains("--")).count(), PROCESSES);
     (child, folder)
 }
 

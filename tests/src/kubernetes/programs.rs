@@ -14,10 +14,13 @@ use nix::unistd::Pid;
 
 use crate::eventually::eventually_blocking;
 
+const KWOK: &str = "kwok";
 /// How long a program may take to end in order before it is killed.
 const ORDERLY: Duration = Duration::from_secs(2);
 /// By when a program that was killed is gone.
 const GONE: Duration = Duration::from_secs(20);
+/// kwok crashes now and then, mostly while it starts, and nobody else would start it again: it has a few lives.
+const AGAIN: &str = r#"for life in 1 2 3 4 5; do setpriv --pdeathsig KILL -- "$@"; done"#;
 /// How much of a log is shown.
 const LINES: usize = 15;
 
@@ -74,7 +77,11 @@ impl Program {
         let log = folder.join(format!("{name}.log"));
         let file = File::options().append(true).create(true).open(&log).expect("the folder is ours");
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(tools.join(name)).args(arguments);
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if name == KWOK {
+            command.args(["sh", "-c", AGAIN, "sh"]);
+        }
+        command.arg(tools.join(name)).args(arguments);
         command.env_clear().env("HOME", folder).env("PATH", "/usr/bin:/bin").current_dir(folder);
         // In a group of its own: Ctrl-C on a terminal is not meant for it.
         command.process_group(0).stdin(Stdio::null());
