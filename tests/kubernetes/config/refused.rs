@@ -7,7 +7,7 @@ use super::LEAN;
 use crate::world::{Start, World, local};
 
 /// What is asked for, and what people read. `{}` is the name of the staging.
-const CASES: [(&str, &[&str], &str); 21] = [
+const CASES: [(&str, &[&str], &str); 22] = [
     ("text", &["--staging=web.port=http"], r#"staging web.port: "http" is no whole number; the chart needs one"#),
     (
         "bool",
@@ -87,6 +87,11 @@ const CASES: [(&str, &[&str], &str); 21] = [
         "policy",
         &[r#"--staging-json=web.podSpec={"dnsPolicy":"Often"}"#],
         r#"staging web.podSpec: "Often" must be one of "ClusterFirstWithHostNet", "ClusterFirst", "Default", "None" (deployment {}-web, spec.template.spec.dnsPolicy)"#,
+    ),
+    (
+        "blank",
+        &[r#"--staging-json=web.podSpec={"initContainers":[{"name":"first","image":" "}]}"#],
+        r#"staging web.podSpec: " " must be the name of an image, without blanks around it (deployment {}-web, spec.template.spec.initContainers[0].image)"#,
     ),
     (
         "hook",

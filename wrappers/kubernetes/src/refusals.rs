@@ -69,6 +69,32 @@ pub(crate) fn in_words(said: &str, asked: &Asked<'_>, manifest: &[Object]) -> Ve
     sentences
 }
 
+/// Images that no node could fetch. The API server takes them all the same: it looks at those of pods alone.
+pub(crate) fn blank_images(asked: &Asked<'_>, objects: &[Object]) -> Vec<String> {
+    let mut found = Vec::new();
+    for object in objects {
+        let spec = match object.kind() {
+            "Pod" => "spec",
+            "CronJob" => "spec.jobTemplate.spec.template.spec",
+            _ => "spec.template.spec",
+        };
+        for list in ["initContainers", "containers"] {
+            let containers = object.list(&format!("/{}/{list}", spec.replace('.', "/")));
+            for (at, container) in containers.iter().enumerate() {
+                let Some(image) = container["image"].as_str().filter(|image| image.trim() != *image) else { continue };
+                found.push(Complaint {
+                    object: object.to_string(),
+                    field: format!("{spec}.{list}[{at}].image"),
+                    place: None,
+                    value: image.to_owned(),
+                    rule: "must be the name of an image, without blanks around it".to_owned(),
+                });
+            }
+        }
+    }
+    found.iter().map(|complaint| asked.sentence(complaint)).take(SENTENCES_MAX).collect()
+}
+
 impl Asked<'_> {
     fn sentence(&self, complaint: &Complaint) -> String {
         let Complaint { object, field, place, value, rule } = complaint;

@@ -46,6 +46,10 @@ pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
         Ok(rendered) => rendered,
         Err(said) => return Ok(refusals::in_words(&said, &asked, &[])),
     };
+    let blank = refusals::blank_images(&asked, &[manifest.clone(), hooks.clone()].concat());
+    if !blank.is_empty() {
+        return Ok(blank);
+    }
     let elsewhere = not_here(staging, &manifest);
     if !elsewhere.is_empty() {
         return Ok(elsewhere);
