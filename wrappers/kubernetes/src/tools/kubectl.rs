@@ -371,7 +371,10 @@ fn has_no_answer(stderr: &str) -> bool {
     ];
     // helm says the same when what it has seen did not become ready in time.
     let is_late = stderr.contains("not ready. status: ");
-    is_forbidden(stderr) || SIGNS.iter().any(|sign| stderr.contains(sign) && !(is_late && *sign == LATE))
+    // And of a template that ends too early.
+    let is_template = stderr.contains("parse error at (") || stderr.contains("cannot parse template");
+    let is_other = |sign: &str| (is_late && sign == LATE) || (is_template && sign.ends_with("EOF"));
+    is_forbidden(stderr) || SIGNS.iter().any(|sign| stderr.contains(sign) && !is_other(sign))
 }
 
 /// What a program complained about, without the noise of its library's log and without line breaks.
@@ -436,6 +439,18 @@ mod tests {
                     progress\ncontext deadline exceeded";
         assert!(why(&answer(End::Exited(1), hook), "helm upgrade").starts_with("failed post-install: resource Job"));
         assert!(has_no_answer("Error: context deadline exceeded"));
+    }
+
+    #[test]
+    fn a_template_that_ends_too_early_says_nothing_of_the_server() {
+        for template in [
+            "Error: parse error at (shop/templates/web.yaml:3): unexpected EOF",
+            "Error: template: shop/templates/web.yaml:1:3: executing \"a\" at <tpl .Values.a .>: error calling tpl: cannot \
+             parse template \"{{ if\": template: a:1: unexpected EOF",
+        ] {
+            assert!(!has_no_answer(template), "{template}");
+        }
+        assert!(has_no_answer("Error: Get \"https://127.0.0.1:1/version\": unexpected EOF"));
     }
 
     #[test]
