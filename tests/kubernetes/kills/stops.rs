@@ -131,6 +131,10 @@ fn another_helm_at_work_is_waited_for_and_left_alone() {
     assert!(called.cause().starts_with("another helm, not of DM, is at work on this release"), "{called:?}");
     assert!(called.has_step("another helm is at work") && !called.has_step("repairing"), "{called:?}");
     assert!((Duration::from_secs(2)..Duration::from_secs(20)).contains(&called.took), "{:?}", called.took);
+    for verb in ["delete", "cleanup"] {
+        let called = impatient.call(verb, "busy", "1.0.0");
+        assert!(called.code == Some(1) && called.has_step("another helm is at work"), "{called:?}");
+    }
     // Also when it was killed, because nobody knows that.
     busy.kill().unwrap();
     busy.wait().unwrap();
@@ -173,10 +177,11 @@ fn a_release_that_somebody_uninstalls_is_applied_when_it_has_gone() {
     };
     hold(json!(["example.com/holds"]));
     let mut helm = namespace.helm();
-    let mut uninstall =
-        helm.args(["uninstall", "gone", "--wait"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let is_at_work = || statuses(&namespace, "gone").iter().any(|status| status == "uninstalling");
-    eventually_blocking("helm uninstalls it", SEEN, || is_at_work().then_some(()));
+    let mut uninstall = helm.args(["uninstall", "gone", "--wait"]).stdout(Stdio::null()).spawn().unwrap();
+    eventually_blocking("helm uninstalls it", SEEN, || {
+        assert_eq!(uninstall.try_wait().unwrap(), None, "helm has ended");
+        statuses(&namespace, "gone").iter().any(|status| status == "uninstalling").then_some(())
+    });
 
     let called = hand.clone().variable("DM_WRAPPER_LIMITS__OTHER_HELM", "2").call("create", "gone", "1.0.0");
     assert_eq!(called.code, Some(1), "{called:?}");

@@ -77,19 +77,25 @@ fn is_pending(status: &str) -> bool {
     status.starts_with("pending-")
 }
 
-/// Refuses to go on with a release that is not of DM.
+/// Refuses to go on with a release that is not of DM, or that another helm does not leave in time.
 pub(crate) fn must_be_ours(staging: &Staging) -> Result<()> {
-    Revisions::of(staging)?.foreign().map_or(Ok(()), |words| Err(Error::Failed(words)))
+    when_free(staging, |_| Ok(())).map(drop)
 }
 
 /// Makes the release ready for an upgrade. True if another helm was at work on it meanwhile.
 pub(crate) fn repair(staging: &Staging) -> Result<bool> {
+    when_free(staging, |row| forget(staging, row))
+}
+
+/// Waits until no helm but ours is at work on the release, which must be ours. What a helm of ours has left pending is
+/// handed over.
+fn when_free(staging: &Staging, pending: impl Fn(&Row) -> Result<()>) -> Result<bool> {
     let mut other: Option<Row> = None;
     let ready = wait::until(wait::deadline(staging.settings.limits.other_helm), || {
         let revisions = Revisions::of(staging)?;
         let (ours, others): (Vec<&Row>, Vec<&Row>) = revisions.in_use().partition(|row| revisions.is_of_our_helm(row));
         for row in ours {
-            forget(staging, row)?;
+            pending(row)?;
         }
         let Some(row) = others.first() else { return Ok(Some(revisions.foreign())) };
         if other.is_none() {
