@@ -79,7 +79,7 @@ fn values() -> Value {
 }
 
 fn volumes(namespace: &Namespace, name: &str) {
-    for claim in ["data-NAME-db-0", "data-NAME-db-1", "NAME-files"] {
+    for claim in ["data-NAME-db-0", "data-NAME-db-1", "data-NAME-db-2", "NAME-files"] {
         let size = if claim.ends_with("files") { "2Gi" } else { "1Gi" };
         namespace.volume(&claim.replace("NAME", name), size, Reclaim::Delete);
     }
@@ -111,22 +111,24 @@ fn a_delete_and_a_restore_that_are_killed_after_any_change_keep_claims_and_bring
     hand.done("create", "pr-1", "1.0.0");
     hand.until("check", "pr-1", "1.0.0");
     let killer = Killer::new(&hand, &plane, &namespace);
+    // By hand, so that the numbers are nobody's but the archive's: helm scales down to those of the chart.
+    run(namespace.kubectl().args(["scale", "deployment", "pr-1-web", "--replicas=4"]));
+    run(namespace.kubectl().args(["scale", "statefulset", "pr-1-db", "--replicas=3"]));
+    hand.until("check", "pr-1", "1.0.0");
     let whole = objects(&namespace);
     let held = claims(&namespace);
-    assert!(held.len() == 3 && held.iter().all(|(.., phase)| phase == "Bound"), "{held:?}");
+    assert!(held.len() == 4 && held.iter().all(|(.., phase)| phase == "Bound"), "{held:?}");
 
-    // By hand, so that the number is nobody's but the archive's.
-    run(namespace.kubectl().args(["scale", "deployment", "pr-1-web", "--replicas=4"]));
     let deleted = killer.call("delete", "pr-1", "1.0.0", || ());
     hand.until("archive_check", "pr-1", "1.0.0");
     assert_eq!(replicas(&namespace, "deployment", "pr-1-web"), (0, Some("4".to_owned())));
-    assert_eq!(replicas(&namespace, "statefulset", "pr-1-db"), (0, Some("2".to_owned())));
+    assert_eq!(replicas(&namespace, "statefulset", "pr-1-db"), (0, Some("3".to_owned())));
     assert_eq!(claims(&namespace), held);
 
     let restored = killer.call("restore", "pr-1", "2.0.0", || ());
     hand.until("check", "pr-1", "2.0.0");
     assert_eq!(replicas(&namespace, "deployment", "pr-1-web"), (4, None));
-    assert_eq!(replicas(&namespace, "statefulset", "pr-1-db"), (2, None));
+    assert_eq!(replicas(&namespace, "statefulset", "pr-1-db"), (3, None));
     assert_eq!((claims(&namespace), objects(&namespace)), (held, whole));
     assert_one_release(&namespace, "pr-1");
     eprintln!("killed in delete {deleted} and in restore {restored} times");

@@ -3,6 +3,7 @@
 pub(crate) mod awakening;
 pub(crate) mod belongings;
 pub(crate) mod chart;
+pub(crate) mod claims;
 pub(crate) mod custom;
 pub(crate) mod hooks;
 pub(crate) mod memory;

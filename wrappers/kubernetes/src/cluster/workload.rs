@@ -57,6 +57,11 @@ pub(crate) fn is_growing(deployment: &Object, least: i64) -> bool {
         && deployment.number("/status/availableReplicas") >= Some(least.max(1))
 }
 
+/// Whether it has, or may have, more pods than are wanted.
+pub(crate) fn is_shrinking(set: &Object) -> bool {
+    !set.is_observed() || set.number("/status/replicas").unwrap_or(0) > replicas(set)
+}
+
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {

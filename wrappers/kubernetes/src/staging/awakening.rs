@@ -6,6 +6,7 @@ use crate::cluster::workload;
 use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
+use crate::staging::claims;
 use crate::staging::memory::{self, Forgotten, Memory};
 use crate::staging::record;
 use crate::tools::helm::Release;
@@ -15,28 +16,37 @@ use crate::wait;
 const FORGOTTEN: &str = "forgotten";
 
 /// Stateful sets first, and awaited: what the chart does before an upgrade may need its database.
+///
+/// helm must find none with more replicas than its chart asks for. It would scale that down, and a set that gives its
+/// claims away when it is scaled would lose them, which the number of before comes back to.
 pub(crate) fn wake(staging: &Staging, before: &[Object]) -> Result<()> {
-    let sets: Vec<(&Object, Memory)> = before
+    let sets: Vec<(&Object, i64)> = before
         .iter()
         .filter(|object| object.kind() == "StatefulSet")
-        .filter_map(|set| Some((set, Memory::of(set)?)))
+        .filter_map(|set| Some((set, Memory::of(set)?.at_first())))
         .collect();
     if sets.is_empty() {
         return Ok(());
     }
-    for (set, memory) in &sets {
-        say::step(&format!("bringing {set} back to {}", memory.replicas));
-        staging.kubectl.scale(workload::resource(set), set.name(), memory.replicas)?;
+    for (set, replicas) in &sets {
+        // An earlier attempt has brought it back already.
+        if workload::replicas(set) > *replicas {
+            claims::keep(staging, set)?;
+        }
+        say::step(&format!("bringing {set} to {replicas} replicas"));
+        staging.kubectl.scale(workload::resource(set), set.name(), *replicas)?;
     }
+    let mut larger = None;
     wait::until(wait::deadline(staging.settings.limits.wake), || {
         let live = staging.kubectl.list("statefulsets.apps", &staging.selector())?;
         let live: Vec<Object> =
             live.into_iter().filter(|object| sets.iter().any(|(set, _)| set.uid() == object.uid())).collect();
+        larger = live.iter().find(|set| workload::is_shrinking(set)).map(ToString::to_string);
         let are_ready = live.iter().all(|set| workload::standing(set).settled);
         // One that does not start as it was may well start as it is to become.
-        Ok((are_ready || is_hopeless(staging, &live)?).then_some(()))
-    })
-    .map(drop)
+        Ok((larger.is_none() && (are_ready || is_hopeless(staging, &live)?)).then_some(()))
+    })?;
+    larger.map_or(Ok(()), |set| Err(Error::Failed(format!("{set} still has pods that are to go; try again"))))
 }
 
 fn is_hopeless(staging: &Staging, sets: &[Object]) -> Result<bool> {

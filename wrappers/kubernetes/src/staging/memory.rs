@@ -31,6 +31,11 @@ impl Memory {
         Some(Self { replicas, chart: object.annotation(CHART_REPLICAS).and_then(|text| text.parse().ok()) })
     }
 
+    /// How many may run before the chart is applied: no more than it asks for, so that helm scales nothing down.
+    pub(crate) fn at_first(self) -> i64 {
+        self.chart.map_or(self.replicas, |chart| chart.min(self.replicas))
+    }
+
     /// A merge patch that writes it down.
     pub(crate) fn patch(self) -> Value {
         let chart = self.chart.map(|chart| chart.to_string()).unwrap_or_default();
@@ -130,6 +135,13 @@ mod tests {
         ] {
             let found = number_after(&workload(Some(live)), &workload(asked), before, 2);
             assert_eq!(found, after, "live {live}, asked {asked:?}, {before:?}");
+        }
+    }
+
+    #[test]
+    fn at_first_no_more_run_than_the_chart_asks_for() {
+        for (replicas, chart, first) in [(3, Some(1), 1), (2, Some(3), 2), (3, None, 3), (3, Some(0), 0)] {
+            assert_eq!(Memory { replicas, chart }.at_first(), first, "{replicas}, {chart:?}");
         }
     }
 

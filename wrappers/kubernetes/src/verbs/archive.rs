@@ -1,12 +1,11 @@
 //! `delete`: what runs goes, claims and volumes stay, and what `restore` needs is remembered on the objects themselves.
 
-use serde_json::json;
-
 use crate::cluster::object::{Object, STAGING_LABEL};
 use crate::cluster::paths::Paths;
 use crate::cluster::workload;
 use crate::error::{Error, Result};
 use crate::say;
+use crate::staging::claims;
 use crate::staging::custom;
 use crate::staging::memory::{self, Memory};
 use crate::staging::{Staging, release};
@@ -33,7 +32,7 @@ pub(crate) fn delete(staging: &Staging) -> Result<()> {
     // Those elsewhere no verb of ours can look after; config_check refuses charts that have them.
     let here = || ours.iter().chain(&outside).filter(|object| object.namespace() == staging.namespace());
     for set in here().filter(|object| object.kind() == "StatefulSet") {
-        keep_claims(staging, set)?;
+        claims::keep(staging, set)?;
     }
     for object in here().filter(|object| workload::is_scalable(object)) {
         stop(staging, object, &release.manifest)?;
@@ -89,16 +88,6 @@ fn remove(staging: &Staging, paths: &Paths, objects: &[Object], kinds: &[&str]) 
         }
     }
     Ok(())
-}
-
-/// A set that gives its claims away when it is scaled to 0 must not, while it is archived.
-fn keep_claims(staging: &Staging, set: &Object) -> Result<()> {
-    if set.text("/spec/persistentVolumeClaimRetentionPolicy/whenScaled") != "Delete" {
-        return Ok(());
-    }
-    say::step(&format!("keeping the claims of {set}"));
-    let patch = json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Retain"}}});
-    staging.kubectl.merge(workload::resource(set), set.name(), &patch)
 }
 
 /// To 0 replicas, with the number written down before. One that is at 0 already keeps what it remembers.
