@@ -1,6 +1,9 @@
 //! What runs pods and is not of the chart's own making: an operator's, and what somebody has put beside it.
 
-use dm_tests::kubernetes::{Namespace, Plane, run};
+use std::fs;
+use std::process::Command;
+
+use dm_tests::kubernetes::{Namespace, Plane, chart, run};
 use serde_json::{Value, json};
 
 use super::seen::uid;
@@ -99,9 +102,62 @@ fn what_is_beside_the_chart_sleeps_or_is_named() {
     hand.done("delete", "pr-1", "1");
     run(namespace.kubectl().args(["delete", "daemonset", "watcher"]));
     hand.until("archive_check", "pr-1", "1");
+    let suspend = |suspend: bool| {
+        let patch = json!({"spec": {"suspend": suspend}}).to_string();
+        run(namespace.kubectl().args(["patch", "cronjob", "night", "--patch", &patch]));
+    };
+    suspend(false);
+    let looked = hand.call("archive_check", "pr-1", "1");
+    assert!(looked.code == Some(1) && looked.output.contains("cron job night, which is not suspended"), "{looked:#?}");
+    suspend(true);
 
     hand.done("restore", "pr-1", "1");
     assert!(!sleeps("night") && sleeps("asleep"), "whoever was asleep before is not woken");
     let after = ["night", "asleep"].map(|name| uid(&namespace.find("cronjob", name).unwrap()).to_owned());
     assert_eq!(after, before);
+}
+
+#[test]
+fn what_a_failed_update_was_to_drop_is_archived_too() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    let agent = |enabled: bool, hook: &str| {
+        let hook = json!({"enabled": true, "stage": hook, "when": "pre-install,pre-upgrade"});
+        alone(&json!({"agent": {"enabled": enabled}, "hook": hook}))
+    };
+    Hand::on(&plane, &namespace, "product", &agent(true, "done"), "").done("create", "pr-1", "1");
+    let hand = Hand::on(&plane, &namespace, "product", &agent(false, "fail"), "");
+    assert_eq!(hand.call("update", "pr-1", "2").code, Some(1));
+    assert!(namespace.find("daemonset", "pr-1-agent").is_some(), "helm has failed before it removed what is left out");
+    hand.done("delete", "pr-1", "2");
+    hand.until("archive_check", "pr-1", "2");
+    assert!(namespace.find("daemonset", "pr-1-agent").is_none());
+}
+
+#[test]
+fn a_kind_that_comes_with_its_chart_may_be_named_in_the_settings() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    // The chart with a kind of its own, which no other test knows.
+    let folder = namespace.folder().join("chart");
+    run(Command::new("cp").arg("-r").arg(chart("small")).arg(&folder));
+    let group = format!("{}.test", namespace.name());
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("databases.{group}")},
+        "spec": {
+            "group": group, "scope": "Namespaced", "names": {"kind": "Database", "plural": "databases"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    fs::create_dir(folder.join("crds")).unwrap();
+    fs::write(folder.join("crds/database.yaml"), definition.to_string()).unwrap();
+    let settings = format!("[custom.\"databases.{group}\"]\narchive = '{{}}'\nrestore = '{{}}'\n");
+    let hand = Hand::on(&plane, &namespace, "small", &json!({}), &settings).variable("DM_WRAPPER_CHART__PATH", &folder);
+    hand.done("create", "pr-1", "1");
+    hand.done("delete", "pr-1", "1");
+    hand.until("archive_check", "pr-1", "1");
+    hand.done("cleanup", "pr-1", "1");
+    run(namespace.kubectl().args(["delete", "crd", &format!("databases.{group}")]));
+    hand.done("delete", "pr-1", "1");
 }

@@ -33,6 +33,15 @@ impl Paths {
         self.kind(object).and_then(resource)
     }
 
+    /// Whether the cluster has a resource, as `databases.example.com`.
+    pub(crate) fn has(&self, name: &str) -> Result<bool> {
+        let has = self.kinds.iter().filter_map(resource).any(|resource| resource == name);
+        match &self.incomplete {
+            Some(why) if !has => Err(Error::cannot_tell(format!("{name}: {why}"))),
+            Some(_) | None => Ok(has),
+        }
+    }
+
     /// The same object by the version of its kind that the cluster has now. Nothing if it has no such kind, and so no such
     /// object.
     pub(crate) fn current(&self, mut object: Object) -> Result<Option<Object>> {
@@ -118,7 +127,11 @@ mod tests {
         let old = paths(None).current(object("apps/v1beta2", "Deployment")).unwrap().unwrap();
         assert_eq!(old.text("/apiVersion"), "apps/v1");
         assert_eq!(paths(None).current(object("example.com/v1", "Database")).unwrap(), None);
-        let unknown = paths(Some("a part of the API does not answer")).current(object("example.com/v1", "Database"));
+        let silent = paths(Some("a part of the API does not answer"));
+        let unknown = silent.current(object("example.com/v1", "Database"));
         assert!(matches!(unknown, Err(Error::CannotTell(_))));
+        assert!(paths(None).has("deployments.apps").unwrap() && silent.has("secrets").unwrap());
+        assert!(!paths(None).has("databases.example.com").unwrap());
+        assert!(matches!(silent.has("databases.example.com"), Err(Error::CannotTell(_))));
     }
 }

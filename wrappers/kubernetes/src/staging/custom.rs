@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cluster::object::Object;
+use crate::cluster::paths::Paths;
 use crate::error::{Error, Result};
 use crate::say;
 use crate::settings::Custom;
@@ -12,9 +13,9 @@ use crate::staging::Staging;
 const ARCHIVED: &str = "dm/archived";
 
 /// Stops what the settings name.
-pub(crate) fn archive(staging: &Staging) -> Result<()> {
-    for (resource, custom) in &staging.settings.custom {
-        for object in staging.kubectl.list(resource, &staging.selector())? {
+pub(crate) fn archive(staging: &Staging, paths: &Paths) -> Result<()> {
+    for (resource, custom, objects) in named(staging, paths)? {
+        for object in objects {
             say::step(&format!("stopping {object}"));
             staging.kubectl.merge(resource, object.name(), &patch(resource, &custom.archive, json!("true"))?)?;
         }
@@ -24,15 +25,37 @@ pub(crate) fn archive(staging: &Staging) -> Result<()> {
 
 /// Starts what [`archive`] has stopped.
 pub(crate) fn restore(staging: &Staging) -> Result<()> {
-    for (resource, Custom { restore, .. }) in &staging.settings.custom {
-        for object in staging.kubectl.list(resource, &staging.selector())? {
-            if object.annotation(ARCHIVED).is_some() {
-                say::step(&format!("starting {object}"));
-                staging.kubectl.merge(resource, object.name(), &patch(resource, restore, Value::Null)?)?;
-            }
+    if staging.settings.custom.is_empty() {
+        return Ok(());
+    }
+    for (resource, Custom { restore, .. }, objects) in named(staging, &Paths::find(&staging.kubectl)?)? {
+        for object in objects.iter().filter(|object| object.annotation(ARCHIVED).is_some()) {
+            say::step(&format!("starting {object}"));
+            staging.kubectl.merge(resource, object.name(), &patch(resource, restore, Value::Null)?)?;
         }
     }
     Ok(())
+}
+
+/// Pods that what the settings name keeps running.
+pub(crate) fn kept(staging: &Staging) -> Result<Vec<Object>> {
+    if staging.settings.custom.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = named(staging, &Paths::find(&staging.kubectl)?)?;
+    let owners: Vec<Object> = named.into_iter().flat_map(|(_, _, objects)| objects).collect();
+    Ok(pods(staging, &owners)?.into_iter().map(|(pod, _)| pod).collect())
+}
+
+/// The staging's objects of the kinds in the settings. A kind that comes with the chart is not there before the chart.
+fn named<'a>(staging: &'a Staging, paths: &Paths) -> Result<Vec<(&'a str, &'a Custom, Vec<Object>)>> {
+    let mut found = Vec::new();
+    for (resource, custom) in &staging.settings.custom {
+        if paths.has(resource)? {
+            found.push((resource.as_str(), custom, staging.kubectl.list(resource, &staging.selector())?));
+        }
+    }
+    Ok(found)
 }
 
 fn patch(resource: &str, text: &str, mark: Value) -> Result<Value> {

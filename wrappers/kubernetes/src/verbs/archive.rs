@@ -27,7 +27,7 @@ pub(crate) fn delete(staging: &Staging) -> Result<()> {
         return Ok(());
     }
     mark(staging, ours.iter().chain(&outside))?;
-    custom::archive(staging)?;
+    custom::archive(staging, &paths)?;
     remove(staging, &paths, &ours, &["HorizontalPodAutoscaler", "CronJob"])?;
     // Those elsewhere no verb of ours can look after; config_check refuses charts that have them.
     let here = || ours.iter().chain(&outside).filter(|object| object.namespace() == staging.namespace());
@@ -39,7 +39,7 @@ pub(crate) fn delete(staging: &Staging) -> Result<()> {
     }
     remove(staging, &paths, &ours, &["DaemonSet", "Job", "Pod"])?;
     leave(staging, &outside)?;
-    name_operators(staging, &paths, &manifest)
+    name_operators(staging, &paths, &[manifest, hooks].concat())
 }
 
 /// The live objects of a manifest; what is of a kind that the cluster does not have any more is not there.
@@ -67,16 +67,19 @@ fn made_for(staging: &Staging, live: Vec<Object>) -> Vec<Object> {
 
 /// What makes pods: of the release, and beside it.
 fn known(staging: &Staging, manifest: &[Object], hooks: &[Object]) -> Result<(Vec<Object>, Vec<Object>)> {
-    let of_release: Vec<Object> = manifest.iter().chain(hooks).cloned().collect();
+    let mut of_release: Vec<Object> = manifest.iter().chain(hooks).cloned().collect();
     let mut found = staging.kubectl.list(RUNNING, &staging.selector())?;
     // What a run that was killed before its first mark has left has helm's word only.
     let by_helm = staging.kubectl.list(RUNNING, "app.kubernetes.io/managed-by=Helm")?;
     found.extend(by_helm.into_iter().filter(|object| {
         object.is_of_release(staging.release(), staging.namespace()) && object.label(STAGING_LABEL).is_none()
     }));
-    let is_of_release = |object: &Object| of_release.iter().any(|other| other.uid() == object.uid());
-    let outside: Vec<Object> =
-        found.into_iter().filter(|object| !is_of_release(object) && object.owners().next().is_none()).collect();
+    let is_known = |object: &Object| of_release.iter().any(|other| other.uid() == object.uid());
+    found.retain(|object| !is_known(object) && object.owners().next().is_none());
+    // The newest manifest may be of a helm that has failed before it removed what an earlier one has.
+    let is_of_helm = |object: &Object| object.is_of_release(staging.release(), staging.namespace());
+    let (by_helm, outside): (Vec<Object>, Vec<Object>) = found.into_iter().partition(is_of_helm);
+    of_release.extend(by_helm);
     Ok((of_release, outside))
 }
 
@@ -114,7 +117,9 @@ fn leave(staging: &Staging, outside: &[Object]) -> Result<()> {
                 say::step(&format!("suspending {object}, which is not of the chart"));
                 staging.kubectl.merge(workload::resource(object), object.name(), &memory::suspended())?;
             }
-            "DaemonSet" | "Job" | "Pod" => say::line(&format!("left alone, because it is not of the chart: {object}")),
+            "DaemonSet" | "Job" | "Pod" | "HorizontalPodAutoscaler" => {
+                say::line(&format!("left alone, because it is not of the chart: {object}"));
+            }
             _ => {}
         }
     }

@@ -18,10 +18,7 @@ pub(crate) fn archive_check(staging: &Staging) -> Result<Option<String>> {
     let running = |pod: &&Object| custom::is_running(pod);
     let mut names: Vec<String> =
         workloads.iter().flat_map(|object| pods.all(object).filter(running)).map(going).collect();
-    for resource in staging.settings.custom.keys() {
-        let owners = staging.kubectl.list(resource, &staging.selector())?;
-        names.extend(custom::pods(staging, &owners)?.iter().map(|(pod, _)| going(pod)));
-    }
+    names.extend(custom::kept(staging)?.iter().map(going));
     names.sort();
     names.dedup();
     let more = names.len().saturating_sub(NAMED);
@@ -45,7 +42,9 @@ fn still_up(object: &Object) -> Option<String> {
         }
         "DaemonSet" => Some(going(object)),
         // It is there until its pods have gone.
-        "Job" | "CronJob" => object.is_dying().then(|| going(object)),
+        "Job" => object.is_dying().then(|| going(object)),
+        "CronJob" if object.is_dying() => Some(going(object)),
+        "CronJob" => (object.0["spec"]["suspend"] != true).then(|| format!("{object}, which is not suspended")),
         "Pod" => custom::is_running(object).then(|| going(object)),
         _ => None,
     }
