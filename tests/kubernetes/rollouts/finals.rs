@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use dm_tests::kubernetes::{Plane, Reclaim};
 
-use super::{AT_ONCE, LEAN, finished, holds, is_failure, pods, since, time};
+use super::{AT_ONCE, LEAN, finished, holds, is_done, is_failure, pods, since, time};
 use crate::world::{Start, World};
 
 /// Little is left in this namespace: more than 10 CPUs are beyond its quota, and more than 50 beyond its rules.
@@ -61,7 +61,7 @@ const CASES: [Case; 9] = [
         overrides: &["web.stage=crash"],
         says: &[
             "deployment crash-web: pod crash-web-",
-            ", container web: CrashLoopBackOff: ended ",
+            ", container web: CrashLoopBackOff: restarted ",
             " times, exit code 1; its last lines:\n",
             "cannot open database: connection refused\ngiving up after 3 tries",
         ],
@@ -143,6 +143,29 @@ fn what_waiting_does_not_mend_ends_the_run_at_once_with_its_cause() {
             scope.spawn(judge);
         }
     });
+}
+
+#[test]
+fn what_refuses_the_pods_of_an_update_ends_it_though_that_of_before_serves() {
+    let plane = Plane::shared();
+    let start = Start::on(&plane);
+    start.namespace().apply(LIMITS);
+    let world = start.start();
+    let cpus = |cpus: u32| format!(r#"web.resources:={{"requests":{{"cpu":"{cpus}"}},"limits":{{"cpu":"{cpus}"}}}}"#);
+    for (name, asked, says, within) in [
+        ("rule", 60, "maximum cpu usage per Container is 50, but limit is 60", AT_ONCE),
+        // Somebody's end might make room in a quota, so it has to last for a while.
+        ("quota", 7, "exceeded quota: few, requested: requests.cpu=7, used: requests.cpu=8", AT_ONCE * 3),
+    ] {
+        is_done(&world, "create", name, "1", &[&LEAN[..], &[&cpus(4)]].concat());
+        let cause = is_failure(&world, "update", name, "2", &[&LEAN[..], &[&cpus(asked)]].concat(), "run_failed");
+        holds(&cause, &[&format!("deployment {name}-web: FailedCreate: "), says]);
+        let took = finished(&world, name) - deployment_was_refused(&world, name);
+        eprintln!("{name}: {} ms after the cluster knew", took.num_milliseconds());
+        assert!(took.to_std().is_ok_and(|took| took <= within), "{name}: {took}");
+        let web = world.namespace.find("deployment", &format!("{name}-web")).unwrap();
+        assert_eq!(web["status"]["readyReplicas"], 1, "{web}");
+    }
 }
 
 fn pod_was_not_ready(world: &World, name: &str) -> DateTime<Utc> {

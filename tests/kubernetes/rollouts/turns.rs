@@ -101,6 +101,6 @@ fn the_first_cause_names_an_init_container_that_does_not_end_well() {
         let mut patch = world.namespace.kubectl();
         patch.args(["patch", "pod", pod["metadata"]["name"].as_str().unwrap(), "--subresource=status"]);
         dm_tests::kubernetes::run(patch.args(["--type=merge", "--patch", &status.to_string()]));
-        holds(&cause.join().unwrap(), &[", container init: CrashLoopBackOff: ended 5 times, exit code 3"]);
+        holds(&cause.join().unwrap(), &[", container init: CrashLoopBackOff: restarted 5 times, exit code 3"]);
     });
 }

@@ -98,9 +98,20 @@ impl Pods {
         ours.max_by_key(revision)
     }
 
-    /// Whether a workload has pods that are to go, and with them what they hold of a quota.
+    /// Whether pods of a workload are going, and with them what they hold of a quota.
     pub(crate) fn are_leaving(&self, workload: &Object) -> bool {
-        self.all(workload).any(|pod| pod.is_dying() || !self.is_newest(workload, pod))
+        self.all(workload).any(Object::is_dying)
+    }
+
+    /// Whether a workload has pods of earlier revisions.
+    pub(crate) fn are_replaced(&self, workload: &Object) -> bool {
+        self.older(workload).next().is_some()
+    }
+
+    /// Whether pods of a workload's newest revision are there and not ready.
+    pub(crate) fn are_starting(&self, workload: &Object) -> bool {
+        let is_ready = |pod: &Object| pod.condition("Ready").is_some_and(|ready| ready["status"] == "True");
+        self.newest(workload).any(|pod| !is_ready(pod))
     }
 }
 
@@ -144,7 +155,7 @@ fn of_container(pod: &Object, status: &Value, restarts_max: u64) -> Option<Troub
         "CrashLoopBackOff" => {
             let code = status.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64);
             let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
-            (restarts >= restarts_max, format!("ended {restarts} times{code}"))
+            (restarts >= restarts_max, format!("restarted {restarts} times{code}"))
         }
         _ => (false, message.to_owned()),
     };
@@ -272,7 +283,7 @@ mod tests {
     #[test]
     fn trouble_names_pod_container_and_reason() {
         let trouble = trouble(&waiting("CrashLoopBackOff", "back-off", 4), 3).unwrap();
-        assert_eq!(trouble.words(), "pod web-1, container app: CrashLoopBackOff: ended 4 times, exit code 7");
+        assert_eq!(trouble.words(), "pod web-1, container app: CrashLoopBackOff: restarted 4 times, exit code 7");
     }
 
     #[test]

@@ -140,6 +140,20 @@ pub(crate) fn refused(replica_set: &Object) -> Option<GivenUp> {
     is_refusal(condition["message"].as_str().unwrap_or_default()).then(|| GivenUp::of(condition))
 }
 
+/// Pods that are wanted at the same time.
+pub(crate) fn pods(object: &Object) -> i64 {
+    match object.kind() {
+        "DaemonSet" => object.number("/status/desiredNumberScheduled").unwrap_or(0),
+        "Job" => object.number("/spec/parallelism").unwrap_or(1),
+        _ => replicas(object),
+    }
+}
+
+/// Whether what was refused is beyond a quota, which somebody else's end makes room in.
+pub(crate) fn is_beyond_quota(words: &str) -> bool {
+    words.contains("exceeded quota")
+}
+
 /// Whether the API server refused to make something, by quota or by a rule of its own; nothing but a change mends that.
 pub(crate) fn is_refusal(message: &str) -> bool {
     const SIGNS: [&str; 4] = ["exceeded quota", "is forbidden", "denied the request", "is invalid"];
@@ -200,6 +214,27 @@ mod tests {
         let mut old = late;
         old["observedGeneration"] = 1.into();
         assert_eq!(given_up(&deployment(&old)), None, "what was said of an older generation");
+    }
+
+    #[test]
+    fn as_many_pods_are_wanted_as_the_kind_says() {
+        let of = |kind: &str, spec: Value, status: Value| {
+            pods(&Object(json!({"kind": kind, "spec": spec, "status": status})))
+        };
+        assert_eq!(of("StatefulSet", json!({"replicas": 3}), json!({})), 3);
+        assert_eq!(of("DaemonSet", json!({}), json!({"desiredNumberScheduled": 2})), 2);
+        assert_eq!(of("Job", json!({"parallelism": 4}), json!({})), 4);
+        assert_eq!(of("Job", json!({}), json!({})), 1);
+    }
+
+    #[test]
+    fn a_set_that_has_not_heard_yet_may_shrink() {
+        let set = |wanted: i64, heard: i64, replicas: i64| {
+            Object(json!({"kind": "StatefulSet", "metadata": {"generation": 2}, "spec": {"replicas": wanted},
+                "status": {"observedGeneration": heard, "replicas": replicas}}))
+        };
+        assert!(is_shrinking(&set(1, 2, 3)) && is_shrinking(&set(1, 1, 1)));
+        assert!(!is_shrinking(&set(1, 2, 1)) && !is_shrinking(&set(3, 2, 1)));
     }
 
     #[test]

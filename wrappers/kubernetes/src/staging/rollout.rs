@@ -20,8 +20,8 @@ use crate::tools::helm::Release;
 const PAUSES: [u64; 9] = [100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000];
 const PAUSE: u64 = 2_000;
 
-/// How long a fault that is older than this revision is watched until it is believed: controllers take back what they have
-/// said of an earlier one.
+/// How long a fault that may pass is watched until it is believed: one that is older than this revision, because controllers
+/// take back what they have said of an earlier one, and a quota that pods of before may make room in.
 const LINGERS: Duration = Duration::from_secs(10);
 
 /// How it ended, where it did not fail.
@@ -52,7 +52,7 @@ pub(crate) fn follow(staging: &Staging, release: &Release, mut seen: Option<Vec<
         wanted,
         revision: release.revision,
         begun: OnceCell::new(),
-        old: BTreeMap::new(),
+        unsure: BTreeMap::new(),
         said: String::new(),
         unstuck: BTreeSet::new(),
     };
@@ -81,8 +81,8 @@ struct Followed<'a> {
     revision: i64,
     /// When this revision was begun; asked for when something looks old.
     begun: OnceCell<String>,
-    /// Faults that are older than that, and since when they are seen.
-    old: BTreeMap<String, Instant>,
+    /// Faults that may pass, by workload, and since when they are seen.
+    unsure: BTreeMap<String, Instant>,
     said: String,
     /// UIDs of pods that were told to go.
     unstuck: BTreeSet<String>,
@@ -149,8 +149,12 @@ impl Followed<'_> {
             None => self.refused(object, pods)?,
         };
         let believed = match given_up {
-            Some(end) if self.is_of_now(object, &end)? => Some(end.words),
-            Some(_) | None => None,
+            Some(end) if self.is_believed(object, &end, pods)? => Some(end.words),
+            Some(_) => None,
+            None => {
+                self.unsure.remove(object.uid());
+                None
+            }
         };
         Ok(match (believed, first) {
             (Some(words), trouble) => Err(Final { workload: object.to_string(), trouble, words }),
@@ -161,12 +165,15 @@ impl Followed<'_> {
         })
     }
 
-    /// Whether a fault is of this revision, or has outlived its beginning. A job is never changed, so its end is its own.
-    fn is_of_now(&mut self, object: &Object, end: &GivenUp) -> Result<bool> {
-        if object.kind() == "Job" || end.at >= *self.begun()? {
+    /// Whether a fault is of this revision, and no pod of before may mend it; or has lasted. A job is never changed, so its
+    /// end is its own.
+    fn is_believed(&mut self, object: &Object, end: &GivenUp, pods: &Pods) -> Result<bool> {
+        let is_of_now = object.kind() == "Job" || end.at >= *self.begun()?;
+        let may_be_mended = workload::is_beyond_quota(&end.words) && pods.are_replaced(object);
+        if is_of_now && !may_be_mended {
             return Ok(true);
         }
-        let since = *self.old.entry(object.uid().to_owned()).or_insert_with(Instant::now);
+        let since = *self.unsure.entry(object.uid().to_owned()).or_insert_with(Instant::now);
         Ok(since.elapsed() >= LINGERS)
     }
 
@@ -178,28 +185,29 @@ impl Followed<'_> {
         Ok(self.begun.get_or_init(|| begun))
     }
 
-    /// Why pods of a workload cannot be made at all. While others of it leave, that may change.
+    /// Why pods of a workload cannot be made at all.
     fn refused(&self, object: &Object, pods: &Pods) -> Result<Option<GivenUp>> {
-        let is_short = pods.newest(object).count() < usize::try_from(workload::replicas(object)).unwrap_or(0);
-        if !is_short || pods.are_leaving(object) {
-            return Ok(None);
-        }
-        match object.kind() {
-            "Deployment" => Ok(pods.newest_set(object).and_then(workload::refused)),
-            "StatefulSet" | "DaemonSet" | "Job" => self.refused_by_events(object),
-            _ => Ok(None),
-        }
+        let is_short = pods.newest(object).count() < usize::try_from(workload::pods(object)).unwrap_or(0);
+        let refusal = match object.kind() {
+            "Deployment" if is_short => pods.newest_set(object).and_then(workload::refused),
+            "StatefulSet" | "DaemonSet" | "Job" if is_short => self.refused_by_events(object, pods)?,
+            _ => None,
+        };
+        // Pods of before make room in a quota: those that leave, and others as soon as a new one is ready.
+        let makes_room = || pods.are_leaving(object) || (pods.are_replaced(object) && pods.are_starting(object));
+        Ok(refusal.filter(|refusal| !workload::is_beyond_quota(&refusal.words) || !makes_room()))
     }
 
     /// Sets have no condition for it; only events tell, also of times long past.
-    fn refused_by_events(&self, object: &Object) -> Result<Option<GivenUp>> {
+    fn refused_by_events(&self, object: &Object, pods: &Pods) -> Result<Option<GivenUp>> {
         let events = self.staging.kubectl.events_of(object.uid())?;
         let told = events.iter().filter(|event| event.text("/reason") == "FailedCreate");
         let Some(newest) = told.max_by_key(|event| happened(event).to_owned()) else { return Ok(None) };
-        let message = newest.text("/message");
-        let is_new = happened(newest) >= self.begun()?.as_str();
-        Ok((is_new && workload::is_refusal(message))
-            .then(|| GivenUp { words: format!("FailedCreate: {message}"), at: happened(newest).to_owned() }))
+        let (at, message) = (happened(newest), newest.text("/message"));
+        let has_passed = pods.newest(object).any(|pod| pod.text("/metadata/creationTimestamp") >= at);
+        let is_new = at >= self.begun()?.as_str();
+        Ok((is_new && !has_passed && workload::is_refusal(message))
+            .then(|| GivenUp { words: format!("FailedCreate: {message}"), at: at.to_owned() }))
     }
 
     /// A stateful set waits for a pod of an earlier revision to become ready before it replaces it; one that never will is
