@@ -331,14 +331,18 @@ fn the_wrapper_dies_with_its_shim() {
     shim.child.kill().unwrap();
     assert_eq!(shim.child.wait().unwrap().signal(), Some(9));
     until("the wrapper ends", || kill(wrapper, None).is_err() || has_state(wrapper, 'Z'));
-    // What the wrapper itself had started is for `dms` to find, by its mark.
-    for process in std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
-        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-        if String::from_utf8_lossy(&environment).contains(&format!("MARK={}", shim.mark())) {
-            let _ = kill(Pid::from_raw(process.parse().unwrap()), Signal::SIGKILL);
+    // What the wrapper itself had started is for `dms` to find, by its mark, which is not there while it is being executed.
+    until("nothing is left", || {
+        for process in
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        {
+            let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+            if String::from_utf8_lossy(&environment).contains(&format!("MARK={}", shim.mark())) {
+                let _ = kill(Pid::from_raw(process.parse().unwrap()), Signal::SIGKILL);
+            }
         }
-    }
-    until("nothing is left", || shim.living().is_empty());
+        shim.living().is_empty()
+    });
 }
 
 fn has_state(pid: Pid, state: char) -> bool {
