@@ -20,7 +20,7 @@ const ORDERLY: Duration = Duration::from_secs(2);
 /// By when a program that was killed is gone.
 const GONE: Duration = Duration::from_secs(20);
 /// kwok crashes now and then, mostly while it starts, and nobody else would start it again: it has a few lives.
-const AGAIN: &str = r#"for life in 1 2 3 4 5; do setpriv --pdeathsig KILL -- "$@"; done"#;
+const AGAIN: &str = r#"for life in 1 2 3 4 5; do setpriv --pdeathsig KILL -- "$@"; sleep 1; done"#;
 /// How much of a log is shown.
 const LINES: usize = 15;
 
