@@ -154,8 +154,8 @@ fn what_refuses_the_pods_of_an_update_ends_it_though_that_of_before_serves() {
     let cpus = |cpus: u32| format!(r#"web.resources:={{"requests":{{"cpu":"{cpus}"}},"limits":{{"cpu":"{cpus}"}}}}"#);
     for (name, asked, says, within) in [
         ("rule", 60, "maximum cpu usage per Container is 50, but limit is 60", AT_ONCE),
-        // Somebody's end might make room in a quota, so it has to last for a while.
-        ("quota", 7, "exceeded quota: few, requested: requests.cpu=7, used: requests.cpu=8", AT_ONCE * 3),
+        // A pod of before might make room in a quota, so it has to last for half a minute.
+        ("quota", 7, "exceeded quota: few, requested: requests.cpu=7, used: requests.cpu=8", AT_ONCE * 10),
     ] {
         is_done(&world, "create", name, "1", &[&LEAN[..], &[&cpus(4)]].concat());
         let cause = is_failure(&world, "update", name, "2", &[&LEAN[..], &[&cpus(asked)]].concat(), "run_failed");

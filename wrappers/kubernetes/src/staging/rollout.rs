@@ -20,9 +20,13 @@ use crate::tools::helm::Release;
 const PAUSES: [u64; 9] = [100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000];
 const PAUSE: u64 = 2_000;
 
-/// How long a fault that may pass is watched until it is believed: one that is older than this revision, because controllers
-/// take back what they have said of an earlier one, and a quota that pods of before may make room in.
+/// How long a fault that is older than this revision is watched until it is believed: controllers take back what they have
+/// said of an earlier one.
 const LINGERS: Duration = Duration::from_secs(10);
+
+/// How long a quota stands in the way, while pods of before may make room in it, until that is believed: a controller that
+/// was refused tries again ever more rarely.
+const LINGERS_IN_A_QUOTA: Duration = Duration::from_secs(30);
 
 /// How it ended, where it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +113,7 @@ impl Followed<'_> {
         let pods = Pods::of(&self.staging.kubectl, &live)?;
         let mut troubles = Vec::new();
         for object in &live {
-            match self.judge(object, &pods)? {
+            match self.judge(object, &live, &pods)? {
                 Ok(trouble) => troubles.extend(trouble),
                 Err(end) => return Err(Error::Failed(self.told(&end))),
             }
@@ -136,8 +140,14 @@ impl Followed<'_> {
     }
 
     /// What stands in the way of a workload, if anything does: for good, or for now.
-    fn judge(&mut self, object: &Object, pods: &Pods) -> Result<std::result::Result<Option<Trouble>, Final>> {
+    fn judge(
+        &mut self,
+        object: &Object,
+        live: &[Object],
+        pods: &Pods,
+    ) -> Result<std::result::Result<Option<Trouble>, Final>> {
         if workload::standing(object).settled {
+            self.unsure.remove(object.uid());
             return Ok(Ok(None));
         }
         let restarts = self.staging.settings.limits.restarts;
@@ -146,10 +156,10 @@ impl Followed<'_> {
         let first = troubles.into_iter().next();
         let given_up = match workload::given_up(object) {
             Some(end) => Some(end),
-            None => self.refused(object, pods)?,
+            None => self.refused(object, live, pods)?,
         };
         let believed = match given_up {
-            Some(end) if self.is_believed(object, &end, pods)? => Some(end.words),
+            Some(end) if self.is_believed(object, &end, live, pods)? => Some(end.words),
             Some(_) => None,
             None => {
                 self.unsure.remove(object.uid());
@@ -167,14 +177,14 @@ impl Followed<'_> {
 
     /// Whether a fault is of this revision, and no pod of before may mend it; or has lasted. A job is never changed, so its
     /// end is its own.
-    fn is_believed(&mut self, object: &Object, end: &GivenUp, pods: &Pods) -> Result<bool> {
+    fn is_believed(&mut self, object: &Object, end: &GivenUp, live: &[Object], pods: &Pods) -> Result<bool> {
+        let may_be_mended = workload::is_beyond_quota(&end.words) && live.iter().any(|other| pods.are_replaced(other));
         let is_of_now = object.kind() == "Job" || end.at >= *self.begun()?;
-        let may_be_mended = workload::is_beyond_quota(&end.words) && pods.are_replaced(object);
         if is_of_now && !may_be_mended {
             return Ok(true);
         }
         let since = *self.unsure.entry(object.uid().to_owned()).or_insert_with(Instant::now);
-        Ok(since.elapsed() >= LINGERS)
+        Ok(since.elapsed() >= if may_be_mended { LINGERS_IN_A_QUOTA } else { LINGERS })
     }
 
     fn begun(&self) -> Result<&String> {
@@ -186,16 +196,16 @@ impl Followed<'_> {
     }
 
     /// Why pods of a workload cannot be made at all.
-    fn refused(&self, object: &Object, pods: &Pods) -> Result<Option<GivenUp>> {
+    fn refused(&self, object: &Object, live: &[Object], pods: &Pods) -> Result<Option<GivenUp>> {
         let is_short = pods.newest(object).count() < usize::try_from(workload::pods(object)).unwrap_or(0);
         let refusal = match object.kind() {
             "Deployment" if is_short => pods.newest_set(object).and_then(workload::refused),
             "StatefulSet" | "DaemonSet" | "Job" if is_short => self.refused_by_events(object, pods)?,
             _ => None,
         };
-        // Pods of before make room in a quota: those that leave, and others as soon as a new one is ready.
-        let makes_room = || pods.are_leaving(object) || (pods.are_replaced(object) && pods.are_starting(object));
-        Ok(refusal.filter(|refusal| !workload::is_beyond_quota(&refusal.words) || !makes_room()))
+        // Pods of before make room in a quota, whosesoever: those that leave, and others as soon as a new one is ready.
+        let makes_room = |one: &Object| pods.are_leaving(one) || (pods.are_replaced(one) && pods.are_starting(one));
+        Ok(refusal.filter(|refusal| !workload::is_beyond_quota(&refusal.words) || !live.iter().any(makes_room)))
     }
 
     /// Sets have no condition for it; only events tell, also of times long past.
