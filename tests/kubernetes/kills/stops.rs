@@ -110,7 +110,7 @@ fn other_helm(namespace: &Namespace, name: &str, stage: &str) -> std::process::C
     wanted["hook"]["stage"] = stage.into();
     fs::write(&values, wanted.to_string()).unwrap();
     let mut helm = namespace.helm();
-    helm.args(["install", name]).arg(chart("product")).arg("--values").arg(values);
+    helm.args(["upgrade", "--install", name]).arg(chart("product")).arg("--values").arg(values);
     helm.stdout(Stdio::null()).stderr(Stdio::null());
     let child = helm.spawn().unwrap();
     eventually_blocking("the other helm is at work", SEEN, || is_pending(namespace, name).then_some(()));
@@ -124,16 +124,15 @@ fn another_helm_at_work_is_waited_for_and_left_alone() {
     let hand = Hand::on(&plane, &namespace, "product", &plain(), "");
     let impatient = hand.clone().variable("DM_WRAPPER_LIMITS__OTHER_HELM", "2");
 
+    hand.done("create", "busy", "1.0.0");
     let mut busy = other_helm(&namespace, "busy", "long");
     let before = revisions(&namespace, "busy");
-    let called = impatient.call("create", "busy", "1.0.0");
-    assert_eq!(called.code, Some(1), "{called:?}");
-    assert!(called.cause().starts_with("another helm, not of DM, is at work on this release"), "{called:?}");
-    assert!(called.has_step("another helm is at work") && !called.has_step("repairing"), "{called:?}");
-    assert!((Duration::from_secs(2)..Duration::from_secs(20)).contains(&called.took), "{:?}", called.took);
-    for verb in ["delete", "cleanup"] {
+    for verb in ["create", "delete", "cleanup"] {
         let called = impatient.call(verb, "busy", "1.0.0");
-        assert!(called.code == Some(1) && called.has_step("another helm is at work"), "{called:?}");
+        assert_eq!(called.code, Some(1), "{called:?}");
+        assert!(called.cause().starts_with("another helm, not of DM, is at work on this release"), "{called:?}");
+        assert!(called.has_step("another helm is at work") && !called.has_step("repairing"), "{called:?}");
+        assert!((Duration::from_secs(2)..Duration::from_secs(20)).contains(&called.took), "{:?}", called.took);
     }
     // Also when it was killed, because nobody knows that.
     busy.kill().unwrap();
@@ -141,11 +140,28 @@ fn another_helm_at_work_is_waited_for_and_left_alone() {
     assert_eq!(impatient.call("update", "busy", "1.0.0").code, Some(1));
     assert_eq!(revisions(&namespace, "busy"), before);
 
-    // It ends while it is waited for, and its release is nothing of DM: neither taken over nor removed.
+    // It ends while it is waited for.
+    hand.done("create", "brief", "1.0.0");
     let mut brief = other_helm(&namespace, "brief", "done");
-    let called = hand.call("create", "brief", "2.0.0");
+    let called = hand.done("update", "brief", "2.0.0");
     assert!(brief.wait().unwrap().success());
     assert!(called.has_step("another helm is at work"), "{called:?}");
+    assert_one_release(&namespace, "brief");
+}
+
+#[test]
+fn a_release_that_dm_did_not_make_is_left_alone_until_it_is_handed_over() {
+    let plane = Plane::shared();
+    let namespace = plane.namespace();
+    let hand = Hand::on(&plane, &namespace, "product", &plain(), "");
+    // While its helm is at work, too: waiting would not make it DM's.
+    let mut brief = other_helm(&namespace, "brief", "done");
+    for verb in ["create", "delete", "cleanup"] {
+        let called = hand.call(verb, "brief", "2.0.0");
+        assert_eq!(called.code, Some(1), "{called:?}");
+        assert!(called.cause().starts_with("there is a helm release brief that DM did not make"), "{called:?}");
+    }
+    assert!(brief.wait().unwrap().success());
     let before = revisions(&namespace, "brief");
     for verb in ["create", "delete", "cleanup"] {
         let called = hand.call(verb, "brief", "2.0.0");
@@ -188,6 +204,7 @@ fn a_release_that_somebody_uninstalls_is_applied_when_it_has_gone() {
     assert!(called.cause().contains("sh.helm.release.v1.gone.v1 is uninstalling"), "{called:?}");
 
     let waiting = hand.begin("create", "gone", "1.0.0", &run_id());
+    waiting.until_it_says("another helm is at work");
     hold(json!([]));
     assert!(uninstall.wait().unwrap().success());
     let called = waiting.end();

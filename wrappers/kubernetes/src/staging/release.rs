@@ -30,11 +30,6 @@ impl Revisions {
         self.rows.is_empty()
     }
 
-    /// Whether a helm is at work on it, or was killed at it.
-    pub(crate) fn are_in_use(&self) -> bool {
-        self.in_use().next().is_some()
-    }
-
     /// Why this release must be left alone: somebody else has made it, and DM has never had a part in it.
     pub(crate) fn foreign(&self) -> Option<String> {
         let first = self.rows.first().filter(|_| !self.rows.iter().any(|row| self.names_us(row)))?;
@@ -87,17 +82,20 @@ pub(crate) fn repair(staging: &Staging) -> Result<bool> {
     when_free(staging, |row| forget(staging, row))
 }
 
-/// Waits until no helm but ours is at work on the release, which must be ours. What a helm of ours has left pending is
-/// handed over.
+/// Waits until no helm but ours is at work on the release, which must be ours: waiting does not make it so. What a helm of
+/// ours has left pending is handed over.
 fn when_free(staging: &Staging, pending: impl Fn(&Row) -> Result<()>) -> Result<bool> {
     let mut other: Option<Row> = None;
     let ready = wait::until(wait::deadline(staging.settings.limits.other_helm), || {
         let revisions = Revisions::of(staging)?;
+        if let Some(foreign) = revisions.foreign() {
+            return Err(Error::Failed(foreign));
+        }
         let (ours, others): (Vec<&Row>, Vec<&Row>) = revisions.in_use().partition(|row| revisions.is_of_our_helm(row));
         for row in ours {
             pending(row)?;
         }
-        let Some(row) = others.first() else { return Ok(Some(revisions.foreign())) };
+        let Some(row) = others.first() else { return Ok(Some(())) };
         if other.is_none() {
             say::step("another helm is at work on this release; waiting for it");
         }
@@ -105,8 +103,7 @@ fn when_free(staging: &Staging, pending: impl Fn(&Row) -> Result<()>) -> Result<
         Ok(None)
     })?;
     match (ready, other) {
-        (Some(None), other) => Ok(other.is_some()),
-        (Some(Some(foreign)), _) => Err(Error::Failed(foreign)),
+        (Some(()), other) => Ok(other.is_some()),
         (None, other) => Err(Error::Failed(other.as_ref().map(busy).unwrap_or_default())),
     }
 }

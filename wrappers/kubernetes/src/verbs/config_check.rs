@@ -30,8 +30,7 @@ pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
         Err(refusals) => return Ok(refusals),
     };
     let revisions = Revisions::of(staging)?;
-    // Another helm that is at work just now is waited for by the run.
-    if let Some(words) = revisions.foreign().filter(|_| !revisions.are_in_use()) {
+    if let Some(words) = revisions.foreign() {
         return Ok(vec![words]);
     }
     let applied = Applied { release: staging.release(), chart: &chart.folder, values: &values };
