@@ -98,7 +98,14 @@ fn a_set_that_gives_its_claims_away_keeps_them_while_it_is_archived() {
     assert_eq!((claims(), when_scaled()), (before.clone(), json!("Retain")));
     hand.done("restore", "pr-1", "2");
     assert_eq!(settles_at(&namespace, "statefulset", "pr-1-db"), 2);
-    assert_eq!((claims(), when_scaled()), (before, json!("Delete")));
+    assert_eq!((claims(), when_scaled()), (before.clone(), json!("Delete")));
+
+    // The chart asks for fewer now: the other was asleep, and nobody has scaled it down since.
+    archived(&hand, &namespace);
+    let db = json!({"enabled": true, "replicas": 1, "whenScaled": "Delete"});
+    Hand::on(&plane, &namespace, "product", &only(&json!({"db": db})), "").done("restore", "pr-1", "2");
+    assert_eq!(settles_at(&namespace, "statefulset", "pr-1-db"), 1);
+    assert_eq!(claims(), before);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How an archived staging comes back: what its objects remember, put into effect and then forgotten.
 
+use std::collections::BTreeSet;
+
 use crate::cluster::object::Object;
 use crate::cluster::pods::{self, Pods};
 use crate::cluster::workload;
@@ -9,7 +11,7 @@ use crate::staging::Staging;
 use crate::staging::claims;
 use crate::staging::memory::{self, Forgotten, Memory};
 use crate::staging::record;
-use crate::tools::helm::Release;
+use crate::tools::helm::{Applied, Release};
 use crate::wait;
 
 /// Where it stands, in the staging's own object, what a run has forgotten.
@@ -17,36 +19,50 @@ const FORGOTTEN: &str = "forgotten";
 
 /// Stateful sets first, and awaited: what the chart does before an upgrade may need its database.
 ///
-/// helm must find none with more replicas than its chart asks for. It would scale that down, and a set that gives its
-/// claims away when it is scaled would lose them, which the number of before comes back to.
-pub(crate) fn wake(staging: &Staging, before: &[Object]) -> Result<()> {
-    let sets: Vec<(&Object, i64)> = before
+/// helm must find none with more replicas than the chart asks for now. It would scale that down, and a set that gives its
+/// claims away when it is scaled would lose those of pods that are to come back after it.
+pub(crate) fn wake(staging: &Staging, before: &[Object], applied: Applied<'_>) -> Result<()> {
+    let sets: Vec<(&Object, Memory)> = before
         .iter()
         .filter(|object| object.kind() == "StatefulSet")
-        .filter_map(|set| Some((set, Memory::of(set)?.at_first())))
+        .filter_map(|set| Some((set, Memory::of(set)?)))
         .collect();
     if sets.is_empty() {
         return Ok(());
     }
-    for (set, replicas) in &sets {
+    // What helm cannot render it says itself, when it is to apply it.
+    let manifest = staging.helm.template(applied, true)?.map(|(manifest, _)| manifest).unwrap_or_default();
+    let mut guarded = BTreeSet::new();
+    for (set, memory) in &sets {
+        let wanted = manifest.iter().find(|wanted| wanted.is_same(set));
+        let replicas = memory.at_first(wanted);
+        if wanted.is_some_and(claims::are_given_away) {
+            guarded.insert(set.uid());
+        }
         // An earlier attempt has brought it back already.
-        if workload::replicas(set) > *replicas {
+        if workload::replicas(set) > replicas {
             claims::keep(staging, set)?;
         }
         say::step(&format!("bringing {set} to {replicas} replicas"));
-        staging.kubectl.scale(workload::resource(set), set.name(), *replicas)?;
+        staging.kubectl.scale(workload::resource(set), set.name(), replicas)?;
     }
     let mut larger = None;
     wait::until(wait::deadline(staging.settings.limits.wake), || {
         let live = staging.kubectl.list("statefulsets.apps", &staging.selector())?;
         let live: Vec<Object> =
             live.into_iter().filter(|object| sets.iter().any(|(set, _)| set.uid() == object.uid())).collect();
-        larger = live.iter().find(|set| workload::is_shrinking(set)).map(ToString::to_string);
+        larger =
+            live.iter().find(|set| guarded.contains(set.uid()) && workload::is_shrinking(set)).map(Object::to_string);
         let are_ready = live.iter().all(|set| workload::standing(set).settled);
         // One that does not start as it was may well start as it is to become.
         Ok((larger.is_none() && (are_ready || is_hopeless(staging, &live)?)).then_some(()))
     })?;
-    larger.map_or(Ok(()), |set| Err(Error::Failed(format!("{set} still has pods that are to go; try again"))))
+    larger.map_or(Ok(()), |set| {
+        Err(Error::Failed(format!(
+            "{set} does not come down to the number that its chart asks for, and helm would give away the claims of the \
+             rest; delete the staging, and restore it then"
+        )))
+    })
 }
 
 fn is_hopeless(staging: &Staging, sets: &[Object]) -> Result<bool> {

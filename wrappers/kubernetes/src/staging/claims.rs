@@ -8,9 +8,14 @@ use crate::error::Result;
 use crate::say;
 use crate::staging::Staging;
 
-/// Makes a set keep the claims of pods that go. What the chart says of it comes back when it is applied.
+/// Whether a set gives away the claims of pods that go.
+pub(crate) fn are_given_away(set: &Object) -> bool {
+    set.text("/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == "Delete"
+}
+
+/// Makes a set keep them. What the chart says of it comes back when it is applied.
 pub(crate) fn keep(staging: &Staging, set: &Object) -> Result<()> {
-    if set.text("/spec/persistentVolumeClaimRetentionPolicy/whenScaled") != "Delete" {
+    if !are_given_away(set) {
         return Ok(());
     }
     say::step(&format!("keeping the claims of {set}"));

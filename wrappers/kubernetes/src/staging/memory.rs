@@ -31,9 +31,11 @@ impl Memory {
         Some(Self { replicas, chart: object.annotation(CHART_REPLICAS).and_then(|text| text.parse().ok()) })
     }
 
-    /// How many may run before the chart is applied: no more than it asks for, so that helm scales nothing down.
-    pub(crate) fn at_first(self) -> i64 {
-        self.chart.map_or(self.replicas, |chart| chart.min(self.replicas))
+    /// How many may run before the chart is applied: no more than its manifest asks for, so that helm scales nothing down.
+    /// One that is not of the manifest has what was asked for at the delete.
+    pub(crate) fn at_first(self, manifest: Option<&Object>) -> i64 {
+        let asked = manifest.map_or(self.chart, |wanted| wanted.number("/spec/replicas"));
+        asked.map_or(self.replicas, |asked| asked.min(self.replicas))
     }
 
     /// A merge patch that writes it down.
@@ -140,9 +142,12 @@ mod tests {
 
     #[test]
     fn at_first_no_more_run_than_the_chart_asks_for() {
-        for (replicas, chart, first) in [(3, Some(1), 1), (2, Some(3), 2), (3, None, 3), (3, Some(0), 0)] {
-            assert_eq!(Memory { replicas, chart }.at_first(), first, "{replicas}, {chart:?}");
+        for (replicas, asked, first) in [(3, Some(1), 1), (2, Some(3), 2), (3, None, 3), (3, Some(0), 0)] {
+            let memory = Memory { replicas, chart: Some(2) };
+            assert_eq!(memory.at_first(Some(&workload(asked))), first, "{replicas}, {asked:?}");
         }
+        assert_eq!(Memory { replicas: 3, chart: Some(2) }.at_first(None), 2);
+        assert_eq!(Memory { replicas: 3, chart: None }.at_first(None), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
 use crate::staging::awakening;
-use crate::staging::chart::{self, Chart};
+use crate::staging::chart;
 use crate::staging::custom;
 use crate::staging::hooks;
 use crate::staging::memory::Memory;
@@ -45,9 +45,10 @@ pub(crate) fn apply(staging: &Staging) -> Result<()> {
     let before = awakening::recalled(staging, before)?;
     removal::take_back(staging, record::own(staging, &before))?;
     custom::restore(staging)?;
-    awakening::wake(staging, &before)?;
+    let applied = Applied { release: staging.release(), chart: &chart.folder, values: &values };
+    awakening::wake(staging, &before, applied)?;
 
-    let release = upgrade(staging, &chart, &values)?;
+    let release = upgrade(staging, applied)?;
     let record = Record::of(staging, &release.manifest);
     let mark = || staging.kubectl.merge_into(&release.manifest, &staging.mark());
     let ((), live) = both(|| record.write(staging), mark)?;
@@ -93,10 +94,9 @@ fn still_true(live: Vec<Object>, before: &[Object]) -> Option<Vec<Object>> {
 }
 
 /// One `helm upgrade --install`, with an eye on its hooks.
-fn upgrade(staging: &Staging, chart: &Chart, values: &str) -> Result<Release> {
+fn upgrade(staging: &Staging, applied: Applied<'_>) -> Result<Release> {
     let call = Uuid::new_v4();
     let labels = format!("{STAGING_LABEL}={},{RUN_ANNOTATION}={},{CALL_LABEL}={call}", staging.name(), staging.run);
-    let applied = Applied { release: staging.release(), chart: &chart.folder, values };
     let limit = Duration::from_secs(staging.settings.limits.helm);
     say::step("helm upgrade --install");
     let mut running = staging.helm.upgrade(applied, &labels, limit).start()?;

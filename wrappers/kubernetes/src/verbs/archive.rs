@@ -5,10 +5,11 @@ use crate::cluster::paths::Paths;
 use crate::cluster::workload;
 use crate::error::{Error, Result};
 use crate::say;
+use crate::staging::Staging;
 use crate::staging::claims;
 use crate::staging::custom;
 use crate::staging::memory::{self, Memory};
-use crate::staging::{Staging, release};
+use crate::staging::release::{self, Revisions};
 
 /// Everything that runs pods or makes them.
 const RUNNING: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.batch,cronjobs.batch,pods,\
@@ -76,11 +77,30 @@ fn known(staging: &Staging, manifest: &[Object], hooks: &[Object]) -> Result<(Ve
     }));
     let is_known = |object: &Object| of_release.iter().any(|other| other.uid() == object.uid());
     found.retain(|object| !is_known(object) && object.owners().next().is_none());
-    // The newest manifest may be of a helm that has failed before it removed what an earlier one has.
-    let is_of_helm = |object: &Object| object.is_of_release(staging.release(), staging.namespace());
-    let (by_helm, outside): (Vec<Object>, Vec<Object>) = found.into_iter().partition(is_of_helm);
-    of_release.extend(by_helm);
+    let (earlier, outside) = of_earlier(staging, found)?;
+    of_release.extend(earlier);
     Ok((of_release, outside))
+}
+
+/// What an earlier manifest of the release has, and the rest: the newest may be of a helm that has failed before it removed
+/// what it leaves out. What helm was told to keep is not helm's any more.
+fn of_earlier(staging: &Staging, found: Vec<Object>) -> Result<(Vec<Object>, Vec<Object>)> {
+    let may_be = |object: &Object| {
+        object.is_of_release(staging.release(), staging.namespace())
+            && object.annotation("helm.sh/resource-policy") != Some("keep")
+    };
+    let (mut unsure, mut outside): (Vec<Object>, Vec<Object>) = found.into_iter().partition(may_be);
+    let mut earlier = Vec::new();
+    let numbers = if unsure.is_empty() { Vec::new() } else { Revisions::of(staging)?.numbers() };
+    for revision in numbers {
+        let Some(release) = staging.helm.release(staging.release(), Some(revision))? else { continue };
+        let is_named = |object: &Object| release.manifest.iter().any(|named| named.is_same(object));
+        let (named, others): (Vec<Object>, Vec<Object>) = unsure.into_iter().partition(is_named);
+        earlier.extend(named);
+        unsure = others;
+    }
+    outside.extend(unsure);
+    Ok((earlier, outside))
 }
 
 /// Deletes objects of these kinds; helm makes them again.

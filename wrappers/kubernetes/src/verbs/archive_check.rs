@@ -44,6 +44,8 @@ fn still_up(object: &Object) -> Option<String> {
         // It is there until its pods have gone.
         "Job" => object.is_dying().then(|| going(object)),
         "CronJob" if object.is_dying() => Some(going(object)),
+        // What an operator has made is that operator's to suspend; its pods are looked at.
+        "CronJob" if object.owners().next().is_some() => None,
         "CronJob" => (object.0["spec"]["suspend"] != true).then(|| format!("{object}, which is not suspended")),
         "Pod" => custom::is_running(object).then(|| going(object)),
         _ => None,
