@@ -184,7 +184,8 @@ fn a_release_that_dm_did_not_make_is_left_alone_until_it_is_handed_over() {
 fn a_release_that_somebody_uninstalls_is_applied_when_it_has_gone() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
-    let hand = Hand::on(&plane, &namespace, "small", &json!({}), "");
+    // Its pods are asked about at the end: those of before go when the cluster finds the time.
+    let hand = Hand::on(&plane, &namespace, "small", &json!({}), "[limits]\nfollow = 10\n");
     hand.done("create", "gone", "1.0.0");
     // What holds on to the deployment keeps helm from its end.
     let hold = |finalizers: Value| {

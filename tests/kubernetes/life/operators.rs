@@ -136,7 +136,8 @@ fn what_a_failed_update_was_to_drop_is_archived_too() {
 
 #[test]
 fn a_kind_that_comes_with_its_chart_may_be_named_in_the_settings() {
-    let plane = Plane::shared();
+    // While a cluster learns of new kinds and forgets them, it is late to remove what others have left.
+    let plane = Plane::own();
     let namespace = plane.namespace();
     // The chart with a kind of its own, which no other test knows.
     let folder = namespace.folder().join("chart");
