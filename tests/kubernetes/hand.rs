@@ -148,12 +148,6 @@ impl Hand {
 }
 
 impl Running {
-    /// Waits until its output has these words.
-    pub(crate) fn until_it_says(&self, words: &str) {
-        let says = || fs::read(&self.output).is_ok_and(|output| String::from_utf8_lossy(&output).contains(words));
-        eventually_blocking(words, END, || says().then_some(()));
-    }
-
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Called {
         let status: ExitStatus =

@@ -12,7 +12,7 @@ use dm_tests::processes;
 use serde_json::{Value, json};
 
 use super::{assert_one_release, is_pending, revisions, statuses};
-use crate::hand::{Hand, PLAIN, plain, run_id};
+use crate::hand::{Hand, PLAIN, plain};
 use crate::world::{SEEN, Start, World, repository};
 
 /// How long a create of the hurried wrappers may take.
@@ -181,35 +181,32 @@ fn a_release_that_dm_did_not_make_is_left_alone_until_it_is_handed_over() {
 }
 
 #[test]
-fn a_release_that_somebody_uninstalls_is_applied_when_it_has_gone() {
+fn a_release_that_somebody_uninstalls_is_not_touched_until_that_is_over() {
     let plane = Plane::shared();
     let namespace = plane.namespace();
-    // Its pods are asked about at the end: those of before go when the cluster finds the time.
-    let hand = Hand::on(&plane, &namespace, "small", &json!({}), "[limits]\nfollow = 10\n");
+    let mut values = plain();
+    for (key, value) in [("enabled", json!(true)), ("stage", json!("long")), ("when", json!("post-delete"))] {
+        values["hook"][key] = value;
+    }
+    let hand = Hand::on(&plane, &namespace, "product", &values, "[limits]\nother_helm = 2\n");
     hand.done("create", "gone", "1.0.0");
-    // What holds on to the deployment keeps helm from its end.
-    let hold = |finalizers: Value| {
-        let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
-        run(namespace.kubectl().args(["patch", "deployment", "gone-web", "--type=merge", "--patch", &patch]));
-    };
-    hold(json!(["example.com/holds"]));
+    // It waits for its hook, which has no end.
     let mut helm = namespace.helm();
-    let mut uninstall = helm.args(["uninstall", "gone", "--wait"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut uninstall = helm.args(["uninstall", "gone"]).stdout(Stdio::null()).spawn().unwrap();
     eventually_blocking("helm uninstalls it", SEEN, || {
         assert_eq!(uninstall.try_wait().unwrap(), None, "helm has ended");
         statuses(&namespace, "gone").iter().any(|status| status == "uninstalling").then_some(())
     });
-
-    let called = hand.clone().variable("DM_WRAPPER_LIMITS__OTHER_HELM", "2").call("create", "gone", "1.0.0");
-    assert_eq!(called.code, Some(1), "{called:?}");
-    assert!(called.cause().contains("sh.helm.release.v1.gone.v1 is uninstalling"), "{called:?}");
-
-    let waiting = hand.begin("create", "gone", "1.0.0", &run_id());
-    waiting.until_it_says("another helm is at work");
-    hold(json!([]));
-    assert!(uninstall.wait().unwrap().success());
-    let called = waiting.end();
-    assert_eq!(called.code, Some(0), "{called:?}");
+    for verb in ["create", "delete", "cleanup"] {
+        let called = hand.call(verb, "gone", "1.0.0");
+        assert!(called.code == Some(1) && called.has_step("another helm is at work"), "{called:?}");
+        assert!(called.cause().contains("sh.helm.release.v1.gone.v1 is uninstalling"), "{called:?}");
+    }
+    uninstall.kill().unwrap();
+    uninstall.wait().unwrap();
+    // As the sentence says.
+    run(namespace.kubectl().args(["delete", "secret", "sh.helm.release.v1.gone.v1"]));
+    hand.done("create", "gone", "1.0.0");
     hand.until("check", "gone", "1.0.0");
     assert_one_release(&namespace, "gone");
 }
