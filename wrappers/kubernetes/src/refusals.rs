@@ -9,6 +9,7 @@ mod read;
 mod template;
 
 use crate::cluster::object::Object;
+use crate::cluster::workload;
 use crate::say;
 use crate::values::{Json, Layout, Level, Path};
 
@@ -70,21 +71,17 @@ pub(crate) fn in_words(said: &str, asked: &Asked<'_>, manifest: &[Object]) -> Ve
 }
 
 /// Images that no node could fetch. The API server takes them all the same: it looks at those of pods alone.
-pub(crate) fn blank_images(asked: &Asked<'_>, objects: &[Object]) -> Vec<String> {
+pub(crate) fn blank_images<'a>(asked: &Asked<'_>, objects: impl Iterator<Item = &'a Object>) -> Vec<String> {
     let mut found = Vec::new();
     for object in objects {
-        let spec = match object.kind() {
-            "Pod" => "spec",
-            "CronJob" => "spec.jobTemplate.spec.template.spec",
-            _ => "spec.template.spec",
-        };
+        let spec = workload::pod_spec(object);
         for list in ["initContainers", "containers"] {
-            let containers = object.list(&format!("/{}/{list}", spec.replace('.', "/")));
+            let containers = object.list(&format!("{spec}/{list}"));
             for (at, container) in containers.iter().enumerate() {
                 let Some(image) = container["image"].as_str().filter(|image| image.trim() != *image) else { continue };
                 found.push(Complaint {
                     object: object.to_string(),
-                    field: format!("{spec}.{list}[{at}].image"),
+                    field: format!("{}.{list}[{at}].image", spec[1..].replace('/', ".")),
                     place: None,
                     value: image.to_owned(),
                     rule: "must be the name of an image, without blanks around it".to_owned(),

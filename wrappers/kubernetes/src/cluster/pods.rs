@@ -110,8 +110,7 @@ impl Pods {
 
     /// Whether pods of a workload's newest revision are there and not ready.
     pub(crate) fn are_starting(&self, workload: &Object) -> bool {
-        let is_ready = |pod: &Object| pod.condition("Ready").is_some_and(|ready| ready["status"] == "True");
-        self.newest(workload).any(|pod| !is_ready(pod))
+        self.newest(workload).any(|pod| !workload::standing(pod).settled)
     }
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn resource(object: &Object) -> &'static str {
     }
 }
 
+/// Where the spec of its pods is, as a JSON pointer.
+pub(crate) fn pod_spec(object: &Object) -> &'static str {
+    match object.kind() {
+        "Pod" => "/spec",
+        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+        _ => "/spec/template/spec",
+    }
+}
+
 /// Replicas that are wanted: 1 where nothing is said.
 pub(crate) fn replicas(object: &Object) -> i64 {
     object.number("/spec/replicas").unwrap_or(1)

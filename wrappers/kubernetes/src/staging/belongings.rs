@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::say;
 use crate::staging::Staging;
 use crate::staging::record;
-use crate::staging::release::Revisions;
+use crate::staging::release;
 
 /// An object that belongs to the staging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +111,7 @@ impl Search<'_> {
 
     fn of_the_release(&mut self) -> Result<()> {
         let staging = self.staging;
-        for revision in Revisions::of(staging)?.numbers() {
-            let Some(release) = staging.helm.release(staging.release(), Some(revision))? else { continue };
+        for release in release::stored(staging)? {
             for object in release.manifest.into_iter().chain(release.hooks) {
                 let Some(object) = self.paths.current(object)? else { continue };
                 let same = |other: &Object| {

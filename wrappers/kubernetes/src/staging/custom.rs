@@ -13,8 +13,8 @@ use crate::staging::Staging;
 const ARCHIVED: &str = "dm/archived";
 
 /// Stops what the settings name.
-pub(crate) fn archive(staging: &Staging, paths: &Paths) -> Result<()> {
-    for (resource, custom, objects) in named(staging, paths)? {
+pub(crate) fn archive(staging: &Staging) -> Result<()> {
+    for (resource, custom, objects) in named(staging)? {
         for object in objects {
             say::step(&format!("stopping {object}"));
             staging.kubectl.merge(resource, object.name(), &patch(resource, &custom.archive, json!("true"))?)?;
@@ -25,10 +25,7 @@ pub(crate) fn archive(staging: &Staging, paths: &Paths) -> Result<()> {
 
 /// Starts what [`archive`] has stopped.
 pub(crate) fn restore(staging: &Staging) -> Result<()> {
-    if staging.settings.custom.is_empty() {
-        return Ok(());
-    }
-    for (resource, Custom { restore, .. }, objects) in named(staging, &Paths::find(&staging.kubectl)?)? {
+    for (resource, Custom { restore, .. }, objects) in named(staging)? {
         for object in objects.iter().filter(|object| object.annotation(ARCHIVED).is_some()) {
             say::step(&format!("starting {object}"));
             staging.kubectl.merge(resource, object.name(), &patch(resource, restore, Value::Null)?)?;
@@ -39,17 +36,17 @@ pub(crate) fn restore(staging: &Staging) -> Result<()> {
 
 /// Pods that what the settings name keeps running.
 pub(crate) fn kept(staging: &Staging) -> Result<Vec<Object>> {
-    if staging.settings.custom.is_empty() {
-        return Ok(Vec::new());
-    }
-    let named = named(staging, &Paths::find(&staging.kubectl)?)?;
-    let owners: Vec<Object> = named.into_iter().flat_map(|(_, _, objects)| objects).collect();
+    let owners: Vec<Object> = named(staging)?.into_iter().flat_map(|(_, _, objects)| objects).collect();
     Ok(pods(staging, &owners)?.into_iter().map(|(pod, _)| pod).collect())
 }
 
 /// The staging's objects of the kinds in the settings. A kind that comes with the chart is not there before the chart.
-fn named<'a>(staging: &'a Staging, paths: &Paths) -> Result<Vec<(&'a str, &'a Custom, Vec<Object>)>> {
+fn named(staging: &Staging) -> Result<Vec<(&str, &Custom, Vec<Object>)>> {
     let mut found = Vec::new();
+    if staging.settings.custom.is_empty() {
+        return Ok(found);
+    }
+    let paths = Paths::find(&staging.kubectl)?;
     for (resource, custom) in &staging.settings.custom {
         if paths.has(resource)? {
             found.push((resource.as_str(), custom, staging.kubectl.list(resource, &staging.selector())?));

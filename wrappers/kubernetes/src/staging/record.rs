@@ -93,7 +93,7 @@ pub(crate) fn object(staging: &Staging, key: &str, text: &str) -> Value {
 
 /// Names of containers with their images, of what has a pod template or is a pod.
 pub(crate) fn images(object: &Object) -> Vec<(String, String)> {
-    let spec = if object.kind() == "Pod" { "/spec" } else { "/spec/template/spec" };
+    let spec = workload::pod_spec(object);
     let mut found = Vec::new();
     for list in ["initContainers", "containers"] {
         for container in object.list(&format!("{spec}/{list}")) {

@@ -8,6 +8,7 @@ use crate::cluster::object::{CALL_LABEL, RUN_ANNOTATION, STAGING_LABEL};
 use crate::error::{Error, Result};
 use crate::say;
 use crate::staging::Staging;
+use crate::tools::helm::Release;
 use crate::tools::kubectl::Row;
 use crate::wait;
 
@@ -41,7 +42,7 @@ impl Revisions {
     }
 
     /// The numbers of those that are kept, the newest first.
-    pub(crate) fn numbers(&self) -> Vec<i64> {
+    fn numbers(&self) -> Vec<i64> {
         let mut numbers: Vec<i64> = self.rows.iter().filter_map(|row| row.label("version")?.parse().ok()).collect();
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
         numbers
@@ -73,7 +74,7 @@ fn is_pending(status: &str) -> bool {
 }
 
 /// Refuses to go on with a release that is not of DM, or that another helm does not leave in time.
-pub(crate) fn must_be_ours(staging: &Staging) -> Result<()> {
+pub(crate) fn must_be_free(staging: &Staging) -> Result<()> {
     when_free(staging, |_| Ok(())).map(drop)
 }
 
@@ -85,8 +86,8 @@ pub(crate) fn repair(staging: &Staging) -> Result<bool> {
 /// Waits until no helm but ours is at work on the release, which must be ours: waiting does not make it so. What a helm of
 /// ours has left pending is handed over.
 fn when_free(staging: &Staging, pending: impl Fn(&Row) -> Result<()>) -> Result<bool> {
-    let mut other: Option<Row> = None;
-    let ready = wait::until(wait::deadline(staging.settings.limits.other_helm), || {
+    let mut other = None;
+    let free = wait::until(wait::deadline(staging.settings.limits.other_helm), || {
         let revisions = Revisions::of(staging)?;
         if let Some(foreign) = revisions.foreign() {
             return Err(Error::Failed(foreign));
@@ -99,12 +100,12 @@ fn when_free(staging: &Staging, pending: impl Fn(&Row) -> Result<()>) -> Result<
         if other.is_none() {
             say::step("another helm is at work on this release; waiting for it");
         }
-        other = Some((*row).clone());
+        other = Some(busy(row));
         Ok(None)
     })?;
-    match (ready, other) {
-        (Some(()), other) => Ok(other.is_some()),
-        (None, other) => Err(Error::Failed(other.as_ref().map(busy).unwrap_or_default())),
+    match free {
+        Some(()) => Ok(other.is_some()),
+        None => Err(Error::Failed(other.unwrap_or_default())),
     }
 }
 
@@ -128,6 +129,15 @@ fn busy(other: &Row) -> String {
         other.name,
         other.label("status").unwrap_or_default()
     )
+}
+
+/// All that is stored of it, the newest first.
+pub(crate) fn stored(staging: &Staging) -> Result<Vec<Release>> {
+    let mut found = Vec::new();
+    for revision in Revisions::of(staging)?.numbers() {
+        found.extend(staging.helm.release(staging.release(), Some(revision))?);
+    }
+    Ok(found)
 }
 
 /// When a revision was begun, by the server's clock: what is older says nothing of it. Nothing if it is not stored.

@@ -9,7 +9,7 @@ use crate::staging::Staging;
 use crate::staging::claims;
 use crate::staging::custom;
 use crate::staging::memory::{self, Memory};
-use crate::staging::release::{self, Revisions};
+use crate::staging::release;
 
 /// Everything that runs pods or makes them.
 const RUNNING: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.batch,cronjobs.batch,pods,\
@@ -17,7 +17,7 @@ const RUNNING: &str = "deployments.apps,statefulsets.apps,daemonsets.apps,jobs.b
 
 /// Archives the staging.
 pub(crate) fn delete(staging: &Staging) -> Result<()> {
-    release::must_be_ours(staging)?;
+    release::must_be_free(staging)?;
     let paths = Paths::find(&staging.kubectl)?;
     let release = staging.helm.release(staging.release(), None)?.unwrap_or_default();
     let manifest = made_for(staging, live(staging, &paths, &release.manifest)?);
@@ -28,7 +28,7 @@ pub(crate) fn delete(staging: &Staging) -> Result<()> {
         return Ok(());
     }
     mark(staging, ours.iter().chain(&outside))?;
-    custom::archive(staging, &paths)?;
+    custom::archive(staging)?;
     remove(staging, &paths, &ours, &["HorizontalPodAutoscaler", "CronJob"])?;
     // Those elsewhere no verb of ours can look after; config_check refuses charts that have them.
     let here = || ours.iter().chain(&outside).filter(|object| object.namespace() == staging.namespace());
@@ -89,18 +89,10 @@ fn of_earlier(staging: &Staging, found: Vec<Object>) -> Result<(Vec<Object>, Vec
         object.is_of_release(staging.release(), staging.namespace())
             && object.annotation("helm.sh/resource-policy") != Some("keep")
     };
-    let (mut unsure, mut outside): (Vec<Object>, Vec<Object>) = found.into_iter().partition(may_be);
-    let mut earlier = Vec::new();
-    let numbers = if unsure.is_empty() { Vec::new() } else { Revisions::of(staging)?.numbers() };
-    for revision in numbers {
-        let Some(release) = staging.helm.release(staging.release(), Some(revision))? else { continue };
-        let is_named = |object: &Object| release.manifest.iter().any(|named| named.is_same(object));
-        let (named, others): (Vec<Object>, Vec<Object>) = unsure.into_iter().partition(is_named);
-        earlier.extend(named);
-        unsure = others;
-    }
-    outside.extend(unsure);
-    Ok((earlier, outside))
+    let stored = if found.iter().any(may_be) { release::stored(staging)? } else { Vec::new() };
+    let is_named =
+        |object: &Object| stored.iter().flat_map(|release| &release.manifest).any(|named| named.is_same(object));
+    Ok(found.into_iter().partition(|object| may_be(object) && is_named(object)))
 }
 
 /// Deletes objects of these kinds; helm makes them again.

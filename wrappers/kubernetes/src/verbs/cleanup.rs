@@ -19,7 +19,7 @@ use crate::wait;
 
 /// Removes all.
 pub(crate) fn cleanup(staging: &Staging) -> Result<()> {
-    release::must_be_ours(staging)?;
+    release::must_be_free(staging)?;
     let paths = Paths::find(&staging.kubectl)?;
     let record = staging.kubectl.named("configmaps", &record::name(staging))?;
     let mut items = removal::earlier(record.as_ref())?;

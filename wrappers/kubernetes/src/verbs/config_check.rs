@@ -45,7 +45,7 @@ pub(crate) fn config_check(staging: &Staging) -> Result<Vec<String>> {
         Ok(rendered) => rendered,
         Err(said) => return Ok(refusals::in_words(&said, &asked, &[])),
     };
-    let blank = refusals::blank_images(&asked, &[manifest.clone(), hooks.clone()].concat());
+    let blank = refusals::blank_images(&asked, manifest.iter().chain(&hooks));
     if !blank.is_empty() {
         return Ok(blank);
     }
