@@ -73,7 +73,7 @@ fn nothing_of_a_plane_is_left_when_it_is_dropped() {
     let took = began.elapsed();
     let folder = plane.folder().to_owned();
     assert_eq!(processes::of(&folder).len(), PROCESSES, "the search finds them while they run");
-    let memory: u64 = plane.pids().iter().map(|pid| processes::memory(*pid).unwrap().resident).sum();
+    let memory: u64 = processes::of(&folder).iter().map(|one| processes::memory(one.pid).unwrap().resident).sum();
     eprintln!("{}ready after {took:?}, {} MiB", plane.versions(), memory / 1024);
     // As a test might that fails in the middle of an outage.
     plane.freeze_api();

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use crate::eventually::eventually_blocking;
 
+/// What plays nodes and pods.
 const KWOK: &str = "kwok";
 /// How long a program may take to end in order before it is killed.
 const ORDERLY: Duration = Duration::from_secs(2);
