@@ -3,6 +3,7 @@
 mod expected;
 mod numbers;
 mod operators;
+mod own;
 pub(crate) mod own_namespaces;
 pub(crate) mod seen;
 mod strangers;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use dm_tests::dms::executable_file;
-use dm_tests::kubernetes::{Namespace, Plane, Reclaim, run};
+use dm_tests::kubernetes::{Namespace, Plane, Reclaim};
 use dm_tests::processes::Process;
 use serde_json::{Value, json};
 
@@ -112,8 +112,8 @@ fn a_delete_and_a_restore_that_are_killed_after_any_change_keep_claims_and_bring
     hand.until("check", "pr-1", "1.0.0");
     let killer = Killer::new(&hand, &plane, &namespace);
     // By hand, so that the numbers are nobody's but the archive's: helm scales down to those of the chart.
-    run(namespace.kubectl().args(["scale", "deployment", "pr-1-web", "--replicas=4"]));
-    run(namespace.kubectl().args(["scale", "statefulset", "pr-1-db", "--replicas=3"]));
+    namespace.by_hand(&["scale", "deployment", "pr-1-web", "--replicas=4"]);
+    namespace.by_hand(&["scale", "statefulset", "pr-1-db", "--replicas=3"]);
     hand.until("check", "pr-1", "1.0.0");
     let whole = objects(&namespace);
     let held = claims(&namespace);

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Namespace, Plane, chart, run};
+use dm_tests::kubernetes::{Namespace, Plane, chart};
 use dm_tests::processes;
 use serde_json::{Value, json};
 
@@ -174,7 +174,7 @@ fn a_release_that_dm_did_not_make_is_left_alone_until_it_is_handed_over() {
 
     // Handed over as the sentence says, it is a staging like any other.
     let secret = "sh.helm.release.v1.brief.v1";
-    run(namespace.kubectl().args(["label", "secret", secret, "dm/staging=brief"]));
+    namespace.by_hand(&["label", "secret", secret, "dm/staging=brief"]);
     hand.done("create", "brief", "2.0.0");
     hand.until("check", "brief", "2.0.0");
     assert_one_release(&namespace, "brief");
@@ -205,7 +205,7 @@ fn a_release_that_somebody_uninstalls_is_not_touched_until_that_is_over() {
     uninstall.kill().unwrap();
     uninstall.wait().unwrap();
     // As the sentence says.
-    run(namespace.kubectl().args(["delete", "secret", "sh.helm.release.v1.gone.v1"]));
+    namespace.by_hand(&["delete", "secret", "sh.helm.release.v1.gone.v1"]);
     hand.done("create", "gone", "1.0.0");
     hand.until("check", "gone", "1.0.0");
     assert_one_release(&namespace, "gone");

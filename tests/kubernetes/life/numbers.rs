@@ -1,7 +1,7 @@
 //! Numbers of replicas come back as they were, and claims are there still.
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Namespace, Plane, Reclaim, run};
+use dm_tests::kubernetes::{Namespace, Plane, Reclaim};
 use serde_json::{Value, json};
 
 use super::seen::uid;
@@ -122,7 +122,7 @@ fn a_volume_that_its_storage_cannot_delete_is_waited_for_and_named_with_the_reas
     let words = format!("volume {volume} is to be deleted by its storage, and is still there: host_path deleter only");
     assert!(called.cause().contains(&words), "{called:#?}");
     // What its storage cannot do, somebody does.
-    run(namespace.kubectl().args(["delete", "persistentvolume", &volume]));
+    namespace.by_hand(&["delete", "persistentvolume", &volume]);
     let called = hand.done("cleanup", "pr-1", "1");
     assert!(called.has_step("nothing of pr-1 is left"), "{called:#?}");
 }

@@ -1,9 +1,6 @@
 //! What runs pods and is not of the chart's own making: an operator's, and what somebody has put beside it.
 
-use std::fs;
-use std::process::Command;
-
-use dm_tests::kubernetes::{Namespace, Plane, chart, run};
+use dm_tests::kubernetes::{Namespace, Plane};
 use serde_json::{Value, json};
 
 use super::seen::uid;
@@ -60,7 +57,7 @@ fn pods_of_an_operator_are_named_and_stopped_where_the_settings_say_how() {
     let looked = told.call("archive_check", "pr-1", "1");
     assert!(looked.code == Some(1) && looked.output.contains("pod solver"), "it has not been obeyed yet: {looked:#?}");
     // What its operator would do.
-    run(namespace.kubectl().args(["delete", "pod", "solver"]));
+    namespace.by_hand(&["delete", "pod", "solver"]);
     told.until("archive_check", "pr-1", "1");
     told.done("restore", "pr-1", "2");
     let annotations = &certificate()["metadata"]["annotations"];
@@ -100,11 +97,11 @@ fn what_is_beside_the_chart_sleeps_or_is_named() {
     let looked = hand.call("archive_check", "pr-1", "1");
     assert!(looked.code == Some(1) && looked.output.contains("daemon set watcher"), "{looked:#?}");
     hand.done("delete", "pr-1", "1");
-    run(namespace.kubectl().args(["delete", "daemonset", "watcher"]));
+    namespace.by_hand(&["delete", "daemonset", "watcher"]);
     hand.until("archive_check", "pr-1", "1");
     let suspend = |suspend: bool| {
         let patch = json!({"spec": {"suspend": suspend}}).to_string();
-        run(namespace.kubectl().args(["patch", "cronjob", "night", "--patch", &patch]));
+        namespace.by_hand(&["patch", "cronjob", "night", "--patch", &patch]);
     };
     suspend(false);
     let looked = hand.call("archive_check", "pr-1", "1");
@@ -132,33 +129,4 @@ fn what_a_failed_update_was_to_drop_is_archived_too() {
     hand.done("delete", "pr-1", "2");
     hand.until("archive_check", "pr-1", "2");
     assert!(namespace.find("daemonset", "pr-1-agent").is_none());
-}
-
-#[test]
-fn a_kind_that_comes_with_its_chart_may_be_named_in_the_settings() {
-    // While a cluster learns of new kinds and forgets them, it is late to remove what others have left.
-    let plane = Plane::own();
-    let namespace = plane.namespace();
-    // The chart with a kind of its own, which no other test knows.
-    let folder = namespace.folder().join("chart");
-    run(Command::new("cp").arg("-r").arg(chart("small")).arg(&folder));
-    let group = format!("{}.test", namespace.name());
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("databases.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "names": {"kind": "Database", "plural": "databases"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
-        },
-    });
-    fs::create_dir(folder.join("crds")).unwrap();
-    fs::write(folder.join("crds/database.yaml"), definition.to_string()).unwrap();
-    let settings = format!("[custom.\"databases.{group}\"]\narchive = '{{}}'\nrestore = '{{}}'\n");
-    let hand = Hand::on(&plane, &namespace, "small", &json!({}), &settings).variable("DM_WRAPPER_CHART__PATH", &folder);
-    hand.done("create", "pr-1", "1");
-    hand.done("delete", "pr-1", "1");
-    hand.until("archive_check", "pr-1", "1");
-    hand.done("cleanup", "pr-1", "1");
-    run(namespace.kubectl().args(["delete", "crd", &format!("databases.{group}")]));
-    hand.done("delete", "pr-1", "1");
 }

@@ -1,6 +1,6 @@
 //! What others have made stays, whatever it is called and whatever it is near to.
 
-use dm_tests::kubernetes::{Plane, run};
+use dm_tests::kubernetes::Plane;
 use serde_json::{Value, json};
 
 use super::seen::{Seen, uid};
@@ -43,7 +43,7 @@ fn a_cleanup_leaves_secrets_that_others_need_and_objects_that_others_made_since(
     namespace.apply(&ingress("somebody", "everybody", &json!({})));
     let hold = |finalizers: Value| {
         let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
-        run(namespace.kubectl().args(["patch", "service", "pr-1-web", "--type=merge", "--patch", &patch]));
+        namespace.by_hand(&["patch", "service", "pr-1-web", "--type=merge", "--patch", &patch]);
     };
     hold(json!(["dm.test/hold"]));
     let called = hand.call("cleanup", "pr-1", "1");

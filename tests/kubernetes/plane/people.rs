@@ -1,7 +1,7 @@
 //! Rights, quotas and volumes are those of a real cluster.
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Plane, Reclaim, Rules, run};
+use dm_tests::kubernetes::{Plane, Reclaim, Rules};
 use serde_json::json;
 
 use super::{SOON, deploy, is_ready, pod};
@@ -45,7 +45,7 @@ fn somebody_may_do_what_their_rules_say_and_nothing_else() {
 #[test]
 fn a_quota_refuses_pods() {
     let namespace = Plane::shared().namespace();
-    run(namespace.kubectl().args(["create", "quota", "few", "--hard=pods=1"]));
+    namespace.by_hand(&["create", "quota", "few", "--hard=pods=1"]);
     eventually_blocking("the quota is counted", SOON, || {
         namespace.find("quota", "few")?["status"]["used"]["pods"].is_string().then_some(())
     });
@@ -78,7 +78,7 @@ fn a_volume_goes_with_its_claim_or_stays() {
             (namespace.find("pvc", claim)?["status"]["phase"] == "Bound").then_some(())
         });
     }
-    run(namespace.kubectl().args(["delete", "pvc", "--all"]));
+    namespace.by_hand(&["delete", "pvc", "--all"]);
     eventually_blocking("one is gone", SOON, || plane.find("pv", "", &volumes[0]).is_none().then_some(()));
     let kept = eventually_blocking("one is released", SOON, || {
         plane.find("pv", "", &volumes[1]).filter(|volume| volume["status"]["phase"] == "Released")

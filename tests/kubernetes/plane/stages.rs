@@ -127,7 +127,7 @@ fn what_is_deleted_goes_soon_and_what_lingers_later() {
     for stage in ["ready", "lingers"] {
         pod(&namespace, stage, "it is ready", is_ready);
     }
-    run(namespace.kubectl().args(["delete", "deployment", "--all"]));
+    namespace.by_hand(&["delete", "deployment", "--all"]);
     let began = std::time::Instant::now();
     let gone = |stage: &str| {
         eventually_blocking("it is gone", SOON, || {

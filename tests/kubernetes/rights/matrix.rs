@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use dm_tests::eventually::eventually_blocking;
-use dm_tests::kubernetes::{Namespace, Plane, Reclaim, Rules, run};
+use dm_tests::kubernetes::{Namespace, Plane, Reclaim, Rules};
 use serde_json::{Value, json};
 
 use super::right::Right;
@@ -138,7 +138,7 @@ fn lead(plane: &Plane, right: &Right) -> Result<(), String> {
 }
 
 fn quota(namespace: &Namespace) {
-    run(namespace.kubectl().args(["create", "quota", "none", "--hard=pods=0"]));
+    namespace.by_hand(&["create", "quota", "none", "--hard=pods=0"]);
     eventually_blocking("the quota is counted", SEEN, || {
         namespace.find("quota", "none")?["status"]["used"]["pods"].is_string().then_some(())
     });
